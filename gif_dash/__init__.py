@@ -1,0 +1,42 @@
+"""gif_dash: what would the model be, had it never seen these examples?
+
+The names below are imported on first use, so that ``import gif_dash`` (and with it every visitor's kernel of a served
+dashboard) stays light and never loads torch by itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gif_dash.api import run
+    from gif_dash.app import Dashboard
+    from gif_dash.results import Result
+    from gif_dash.scenarios import Recipe, Scenario
+    from gif_dash.specs import RemovalSpec, ToySpec
+
+__version__ = "0.1.0"
+
+__all__ = ["Dashboard", "Recipe", "RemovalSpec", "Result", "Scenario", "ToySpec", "__version__", "run"]
+
+_HOMES = {
+    "Dashboard": "gif_dash.app",
+    "Recipe": "gif_dash.scenarios",
+    "RemovalSpec": "gif_dash.specs",
+    "Result": "gif_dash.results",
+    "Scenario": "gif_dash.scenarios",
+    "ToySpec": "gif_dash.specs",
+    "run": "gif_dash.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        from importlib import import_module
+
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'gif_dash' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,47 @@
+"""How a running experiment speaks, and how it is told to stop."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pandas as pd
+
+
+class Cancelled(Exception):
+    """The person who asked has left or pressed cancel."""
+
+
+class Progress(Protocol):
+    """What an experiment calls while it runs. Every method may be called from the computing thread only."""
+
+    def stage(self, title: str, total: int = 0) -> None:
+        """A new stage begins; `total` units of work are expected in it (0: unknown)."""
+
+    def advance(self, units: int = 1) -> None:
+        """Units of the current stage are done."""
+
+    def partial(self, table: str, frame: pd.DataFrame) -> None:
+        """The named table as far as it is known; replaces what was sent before."""
+
+    def check(self) -> None:
+        """Between micro-batches.
+
+        Raises:
+            Cancelled: if the run is to stop.
+        """
+
+
+class Silent:
+    """A `Progress` for tests and scripts: says nothing, never cancels."""
+
+    def stage(self, title: str, total: int = 0) -> None:
+        pass
+
+    def advance(self, units: int = 1) -> None:
+        pass
+
+    def partial(self, table: str, frame: pd.DataFrame) -> None:
+        pass
+
+    def check(self) -> None:
+        pass

@@ -1,0 +1,92 @@
+"""What comes out: tidy tables with provenance, and the card that describes a scenario to those who cannot load it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer to one spec.
+
+    Attributes:
+        spec: the question, as `Spec.model_dump(mode="json")` with the key ``experiment`` added.
+        tables: tidy tables by name; the first is the one a CSV export writes.
+        provenance: device, versions, seed, wall time in seconds, HVP count, and whatever explains the numbers.
+    """
+
+    spec: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def experiment(self) -> str:
+        return str(self.spec["experiment"])
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The main table."""
+        return next(iter(self.tables.values()))
+
+    def to_json(self) -> str:
+        """Lossless text: floats are written in full, NaN and Inf by name."""
+        tables = {name: frame_to_dict(frame) for name, frame in self.tables.items()}
+        return json.dumps({"spec": self.spec, "tables": tables, "provenance": self.provenance})
+
+    @classmethod
+    def from_json(cls, text: str) -> Result:
+        payload = json.loads(text)
+        tables = {name: frame_from_dict(data) for name, data in payload["tables"].items()}
+        return cls(payload["spec"], tables, payload["provenance"])
+
+
+def frame_to_dict(frame: pd.DataFrame) -> dict[str, Any]:
+    """A table as plain JSON values; the index is not kept."""
+    columns = {str(name): frame[name].tolist() for name in frame.columns}
+    return {"dtypes": {str(name): str(dtype) for name, dtype in frame.dtypes.items()}, "columns": columns}
+
+
+def frame_from_dict(data: dict[str, Any]) -> pd.DataFrame:
+    """Inverse of `frame_to_dict`."""
+    return pd.DataFrame(data["columns"]).astype(data["dtypes"])
+
+
+class LayerCard(BaseModel):
+    """One layer of a network, as people see it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str  #: class name of the module, for example ``Conv2d``
+    parameters: int
+    selectable: bool  #: weights and biases of convolutional and linear layers only
+
+
+class ScenarioCard(BaseModel):
+    """What can be known of a scenario without loading it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    summary: str = ""
+    fingerprint: str = ""  #: hash of weights, buffers, data sample and recipe; empty while not prepared
+    classes: tuple[str, ...] = ()
+    train_size: int = 0
+    test_size: int = 0
+    train_counts: tuple[int, ...] = ()  #: training examples per class
+    test_counts: tuple[int, ...] = ()
+    parameters: int = 0
+    weight_decay: float = 0.0
+    layers: tuple[LayerCard, ...] = ()
+    thumbnails: tuple[tuple[str, ...], ...] = ()  #: per class, a few PNG pictures as base64 text
+    test_accuracy: float | None = None  #: of the original model, in percent
+    has_cold_reference: bool = True  #: whether it can be retrained from scratch
+    data_note: str = ""  #: what must be said beside numbers, for example "JPEG copies"
+    seconds: dict[str, float] = {}  #: measured times, for example of training
+    evidence: dict[str, tuple[int, int]] = {}  #: files behind the fingerprint: path → (size, mtime in ns)
