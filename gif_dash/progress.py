@@ -14,6 +14,10 @@ class Cancelled(Exception):
 class Progress(Protocol):
     """What an experiment calls while it runs. Every method may be called from the computing thread only."""
 
+    @property
+    def patient(self) -> bool:
+        """Whether whoever asks accepts trainings of minutes (a person at a terminal does, a visitor's click does not)."""
+
     def stage(self, title: str, total: int = 0) -> None:
         """A new stage begins; `total` units of work are expected in it (0: unknown)."""
 
@@ -33,6 +37,8 @@ class Progress(Protocol):
 
 class Silent:
     """A `Progress` for tests and scripts: says nothing, never cancels."""
+
+    patient = True
 
     def stage(self, title: str, total: int = 0) -> None:
         pass

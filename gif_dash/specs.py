@@ -50,11 +50,13 @@ MAX_SEED = 2**31 - 1
 class SpecError(ValueError):
     """A question that cannot be asked; the message is one sentence for the person who asked it.
 
-    `field` names the spec's field that is at fault, or is empty when several are.
+    `field` names the spec's field that is at fault, or is empty when several are; `reason` is the message without the
+    field's title, for those who name the field in their own way (the command line names the flag).
     """
 
-    def __init__(self, message: str, field: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, reason: str, field: str = "", title: str = "") -> None:
+        super().__init__(f"{title}: {reason}" if title else reason)
+        self.reason = reason
         self.field = field
 
 
@@ -290,7 +292,7 @@ def explain(spec: type[Spec], error: ValidationError) -> SpecError:
     if name not in spec.model_fields:
         return SpecError(f"there is no setting named {name!r}")
     title = spec.model_fields[name].title or name
-    return SpecError(f"{title} ({name}): {allowed(spec, name) or message}; got {first['input']!r}"[:400], name)
+    return SpecError(f"{allowed(spec, name) or message}; got {str(first['input'])[:80]!r}", name, title)
 
 
 def allowed(spec: type[Spec], name: str) -> str:

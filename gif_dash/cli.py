@@ -1,0 +1,188 @@
+"""The ``gif-dash`` command. Flags and help come from the specs; torch is imported only by commands that compute."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gif_dash import __version__, catalog, spelling
+from gif_dash.results import Result
+from gif_dash.specs import LABELS, Spec, SpecError, allowed
+
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+class BadValue(click.ClickException):
+    """A value that is not allowed: one sentence that names the flag, and exit status 2."""
+
+    exit_code = 2
+
+
+class _ServeByDefault(click.Group):
+    """``gif-dash`` without a command serves: ``gif-dash --port 9000`` is ``gif-dash serve --port 9000``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {"--help", "-h", "--version"}
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+
+def _enter_folder(variable: str) -> Callable[[click.Context, click.Parameter, Path | None], None]:
+    def callback(ctx: click.Context, parameter: click.Parameter, value: Path | None) -> None:
+        if value is not None:
+            os.environ[variable] = str(value.expanduser().resolve())
+
+    return callback
+
+
+def _folders(command: Callable[..., None]) -> Callable[..., None]:
+    """The two folders every command knows; they travel to worker processes through the environment."""
+    for name, variable, help in (
+        ("--data-dir", "GIF_DASH_DATA", "folder of the data sets, in torchvision's layout"),
+        ("--cache-dir", "GIF_DASH_CACHE", "folder of checkpoints and results"),
+    ):
+        command = click.option(
+            name,
+            type=click.Path(file_okay=False, path_type=Path),
+            callback=_enter_folder(variable),
+            expose_value=False,
+            help=f"{help} [env: {variable}]",
+        )(command)
+    return command
+
+
+@click.group(cls=_ServeByDefault, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gif-dash")
+def main() -> None:
+    """What would the model be, had it never seen these examples?
+
+    Without a command, gif-dash serves the dashboard (gif-dash serve --help lists its options).
+    """
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8866, show_default=True, help="port to listen on")
+@click.option("--no-browser", is_flag=True, help="do not open a browser")
+@_folders
+def serve(port: int, no_browser: bool) -> None:
+    """Serve the dashboard on this machine (127.0.0.1)."""
+    from gif_dash.serving import serve as start
+
+    sys.exit(start(port=port, open_browser=not no_browser))
+
+
+@main.command()
+@_folders
+def scenarios() -> None:
+    """List the scenarios and what is ready."""
+    from gif_dash.compute.client import connect
+
+    table = Table(box=None, header_style="bold")
+    for title in ("scenario", "what it is", "state"):
+        table.add_column(title, overflow="fold")
+    states = {"ready": "ready", "quick": "trains in seconds at first use"}
+    for offer in connect().offers():
+        table.add_row(offer.name, offer.summary, states.get(offer.state, f"prepare with: {offer.command}"))
+    Console().print(table)
+
+
+@main.group()
+def run() -> None:
+    """Compute an experiment without the dashboard and write its table."""
+
+
+def _options(spec: type[Spec]) -> Decorator:
+    """One flag for every field of the spec. Values are taken as text: the spec validates them."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        defaults = spec().model_dump(mode="json")
+        for name, info in reversed(spec.model_fields.items()):
+            default = ",".join(map(str, defaults[name])) if isinstance(defaults[name], list) else defaults[name]
+            rule = allowed(spec, name)
+            many = " (several with commas)" if spelling.is_list(spec, name) else ""
+            help = f"{info.description}{f'; {rule}' if rule else ''}{many} [default: {default}]"
+            command = click.option(f"--{spelling.flag(name)}", name, metavar="VALUE", help=help)(command)
+        return command
+
+    return decorate
+
+
+def _add_run(entry: catalog.ExperimentEntry) -> None:
+    spec: type[Spec] = catalog.resolve(entry.spec)
+    description = (spec.__doc__ or "").strip().splitlines()[0]
+
+    @run.command(entry.name, help=description, short_help=description)
+    @_options(spec)
+    @click.option(
+        "--out", type=click.Path(dir_okay=False, path_type=Path), help="write the table: .csv, or .json with all tables"
+    )
+    @click.option("--fresh", is_flag=True, help="compute even if the result is stored")
+    @_folders
+    def command(out: Path | None, fresh: bool, **texts: str | None) -> None:
+        _run(spec, {name: text for name, text in texts.items() if text is not None}, out, fresh)
+
+
+def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool) -> None:
+    if out is not None and out.suffix not in (".csv", ".json"):
+        raise BadValue(f"--out: the file's name must end in .csv or .json; got '{out.name}'")
+    if out is not None and not out.resolve().parent.is_dir():
+        raise BadValue(f"--out: there is no folder '{out.parent}'")
+    try:
+        spec = kind.parse({name: spelling.parse_text(kind, name, text) for name, text in texts.items()})
+        from gif_dash.api import run as compute
+
+        result = compute(spec, fresh=fresh)
+    except SpecError as error:
+        named = f"--{spelling.flag(error.field)}: " if error.field else ""
+        raise BadValue(f"{named}{error.reason}") from None
+    except KeyboardInterrupt:
+        raise click.Abort from None
+    except (ValueError, OSError) as error:  # sentences of the scenarios and the engine, and of the operating system
+        raise click.ClickException(str(error)) from error
+    if out is not None:
+        if out.suffix == ".csv":
+            result.table.to_csv(out, index=False)
+        else:
+            out.write_text(result.to_json())
+    Console().print(_summary(result))
+    if out is not None:
+        click.echo(f"{len(result.table)} rows written to {out}")
+
+
+def _summary(result: Result) -> Table:
+    """The rows one looks at first: the best of each method, and the references."""
+    frame = result.table
+    if result.experiment == "removal":
+        frame = frame[frame["mark"].isin(("best", "one")) | frame["scalar"].isna()]
+        frame = frame.drop(columns=["choice_score", "forget_loss", "forget_accuracy"])
+        frame = frame.merge(result.tables["solves"][["method", "hvps", "seconds"]], on="method", how="left")
+    else:
+        frame = frame.groupby("method", sort=False).tail(1)
+    table = Table(box=None, header_style="bold")
+    for name in frame.columns:
+        table.add_column(str(name), justify="left" if name in ("method", "mark") else "right")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.4g}"
+    return LABELS.get(str(value), str(value))
+
+
+for _entry in catalog.EXPERIMENTS.values():
+    _add_run(_entry)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Progress on a terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+import pandas as pd
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class TerminalProgress:
+    """A progress bar per stage on standard error; quiet where that is no terminal."""
+
+    patient = True
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._current: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def stage(self, title: str, total: int = 0) -> None:
+        if self._current is not None:
+            self._bars.remove_task(self._current)
+        self._current = self._bars.add_task(title, total=total or None)
+
+    def advance(self, units: int = 1) -> None:
+        if self._current is not None:
+            self._bars.advance(self._current, units)
+
+    def partial(self, table: str, frame: pd.DataFrame) -> None:
+        """Partial tables are for those who draw them."""
+
+    def check(self) -> None:
+        """Ctrl+C interrupts by itself."""
