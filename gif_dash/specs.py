@@ -40,6 +40,7 @@ LABELS: dict[str, str] = {
     "whole": "whole test set (as published)",
     "exact": "exact",
     "published": "as published",
+    "drawn": "drawn here",
     "steps": "a few at a time",
     "group": "all at once",
 }
@@ -63,7 +64,7 @@ class SpecError(ValueError):
 def _field(
     default: Any, title: str, help: str, *, unit: str = "", advanced: bool = False, widget: str = "", **constraints: Any
 ) -> Any:
-    extra = {"unit": unit, "advanced": advanced, "widget": widget}
+    extra: dict[str, Any] = {"unit": unit, "advanced": advanced, "widget": widget}
     return Field(default=default, title=title, description=help, json_schema_extra=extra, **constraints)
 
 
@@ -101,44 +102,92 @@ class Spec(BaseModel):
 
 
 class ToySpec(Spec):
-    """Figure 2 of the GIF paper: linear regression with a group of heterogeneous points, removed under one's eyes."""
+    """Figure 2 of the GIF paper: linear regression with a group of heterogeneous points, removed under one's eyes.
+
+    The authors' data and the version as published leave no choice of what they fix: these fields take the published
+    values, whatever is given (see `fixed`).
+    """
 
     experiment: ClassVar[str] = "toy"
 
     variant: Literal["exact", "published"] = _field(
         "exact",
         "Version",
-        "exact: closed forms of the estimators; as published: the authors' notebook, its quirks included",
+        "exact: the paper's formulas; as published: the authors' notebook with its quirks, which fixes all the rest",
+        widget="toggle",
+    )
+    data: Literal["drawn", "published"] = _field(
+        "drawn",
+        "Data",
+        "drawn here with the settings below, or the 4,000 points of the authors' notebook",
         widget="toggle",
     )
     removal: Literal["steps", "group"] = _field(
         "steps",
         "Remove",
-        "a few points at a time, re-estimating after each, or the whole group at once",
+        "a few outliers at a time, re-estimating after each step, or all at once by one estimate, scaled by s",
         widget="toggle",
     )
     points: int = _field(1000, "Points", "number of training points, outliers included", ge=20, le=5000)
-    outliers: int = _field(200, "Outliers", "how many of the points are heterogeneous", ge=1, le=2000)
+    outliers: int = _field(200, "Outliers", "points to remove; at most half of all", ge=1, le=2000)
     strength: float = _field(
         5.0, "Outlier strength", "targets of the outliers are sign-flipped and multiplied by this", ge=0.0, le=20.0
     )
     correlation: float = _field(
-        0.5, "Correlation", "correlation between the features: 0 and the three methods agree", ge=0.0, le=0.95
+        0.5,
+        "Correlation",
+        "of neighbouring features, its powers for those further apart; at 0 the methods agree up to sampling error",
+        ge=0.0,
+        le=0.95,
     )
     noise: float = _field(1.0, "Noise", "standard deviation of the noise on the targets", ge=0.0, le=5.0)
-    first: int = _field(1, "Target weight 1", "first of the two weights that the edit may change", ge=1, le=5)
-    second: int = _field(2, "Target weight 2", "second of the two weights that the edit may change", ge=1, le=5)
-    removals: int = _field(20, "Removal steps", "number of steps in which the outliers are removed", ge=1, le=100)
-    seed: int = _field(0, "Seed", "seed of the data", ge=0, le=MAX_SEED, advanced=True)
+    first: int = _field(1, "First target weight", "one of the two weights that the edit may change", ge=1, le=5)
+    second: int = _field(2, "Second target weight", "the other weight that the edit may change", ge=1, le=5)
+    removals: int = _field(20, "Steps", "in how many steps the outliers leave, or s goes from 0 to 1", ge=1, le=100)
+    seed: int = _field(
+        0, "Seed", "of the data: the same seed keeps the same random numbers", ge=0, le=MAX_SEED, advanced=True
+    )
+
+    #: What the authors' data fixes; its features are mixed by a matrix, to which no correlation coefficient belongs.
+    PUBLISHED_DATA: ClassVar[dict[str, Any]] = {
+        "points": 4000,
+        "outliers": 500,
+        "strength": 5.0,
+        "correlation": 0.5,
+        "noise": 0.0,
+        "seed": 0,
+    }
+    #: What the version as published fixes besides.
+    PUBLISHED_RUN: ClassVar[dict[str, Any]] = {
+        "data": "published",
+        "removal": "steps",
+        "first": 1,
+        "second": 2,
+        "removals": 50,
+    }
+
+    @classmethod
+    def fixed(cls, variant: str, data: str) -> dict[str, Any]:
+        """Fields on which a version and its data leave no choice, with their values."""
+        if variant == "published":
+            return {**cls.PUBLISHED_DATA, **cls.PUBLISHED_RUN}
+        return cls.PUBLISHED_DATA if data == "published" else {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_published(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {**values, **cls.fixed(values.get("variant", "exact"), values.get("data", "drawn"))}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.first == self.second:
             raise ValueError("the two target weights must differ")
         if self.outliers > self.points // 2:
-            raise ValueError("outliers must be at most half of the points")
+            raise ValueError("the outliers must be at most half of the points")
         if self.removals > self.outliers:
-            raise ValueError("removal steps must be at most the number of outliers")
+            raise ValueError("the steps must be at most as many as the outliers")
         return self
 
 
