@@ -1,0 +1,147 @@
+"""What can be said of a scenario to those who cannot load it, and the fingerprint of what it computes with."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import inspect
+import io
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gif_dash.influence.examples import Examples
+from gif_dash.results import LayerCard
+from gif_dash.scenarios.checkpoints import state_hash, tensor_bytes
+from gif_dash.scenarios.data import HASHED_ITEMS, Split, sample
+from gif_dash.scenarios.scenario import Recipe, Scenario
+
+THUMBNAILS = 6
+THUMBNAIL_SIZE = 48  # pixels
+
+
+def digest(*parts: object) -> str:
+    """Hash of the text of the parts."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
+
+
+def data_hash(split: Split) -> str:
+    """Hash of the length, all labels, and a seeded sample of the inputs."""
+    positions, inputs, _ = sample(split.examples, HASHED_ITEMS)
+    parts = (split.labels, positions, inputs)
+    lengths = [f"{tuple(part.shape)} {part.dtype}" for part in parts]
+    return digest(lengths, *(hashlib.sha256(tensor_bytes(part)).hexdigest() for part in parts))
+
+
+def code(function: Callable[..., Any] | None) -> str:
+    """What a function is: its name, and its source unless it is torch's own."""
+    if function is None:
+        return ""
+    if hasattr(function, "func"):  # functools.partial
+        return f"{code(function.func)} {getattr(function, 'args', ())} {getattr(function, 'keywords', {})}"
+    module = getattr(function, "__module__", "") or ""
+    name = f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+    if module.partition(".")[0] in ("torch", "torchvision"):
+        return name
+    try:
+        return name + inspect.getsource(function)
+    except (OSError, TypeError):
+        return name
+
+
+def architecture(model: nn.Module) -> str:
+    """Hash of what a network is apart from its values: structure, shapes, and forward passes that are not torch's."""
+    shapes = [(name, tuple(value.shape), str(value.dtype)) for name, value in model.state_dict().items()]
+    trainable = [name for name, value in model.named_parameters() if value.requires_grad]
+    forwards = sorted({code(type(module).forward) for module in model.modules()})
+    return digest(model, shapes, trainable, forwards)
+
+
+def recipe_text(recipe: Recipe | None) -> str:
+    """All fields of a recipe, for hashes."""
+    return "" if recipe is None else repr(sorted(asdict(recipe).items()))
+
+
+def fingerprint(scenario: Scenario, model: nn.Module, train: Split, test: Split) -> str:
+    """Hash of everything that decides what an experiment on the scenario computes."""
+    return digest(
+        list(scenario.classes),
+        architecture(model),
+        state_hash(model.state_dict()),
+        data_hash(train),
+        data_hash(test),
+        recipe_text(scenario.recipe),
+        scenario.mu,
+        code(scenario.loss),
+        code(scenario.retrain),
+    )
+
+
+def layer_cards(model: nn.Module) -> tuple[LayerCard, ...]:
+    """One card per module that has trainable parameters of its own, in the order of ``named_modules``."""
+    cards = []
+    seen: set[int] = set()
+    for name, module in model.named_modules():
+        own = [value for value in module.parameters(recurse=False) if value.requires_grad and id(value) not in seen]
+        seen.update(map(id, own))
+        if own:
+            selectable = isinstance(module, (nn.modules.conv._ConvNd, nn.Linear))
+            count = sum(value.numel() for value in own)
+            cards.append(
+                LayerCard(name=name or "model", kind=type(module).__name__, parameters=count, selectable=selectable)
+            )
+    return tuple(cards)
+
+
+def counts(labels: Tensor, classes: int) -> tuple[int, ...]:
+    """Examples per class."""
+    return tuple(torch.bincount(labels, minlength=classes).tolist())
+
+
+def evidence(files: tuple[Path, ...]) -> dict[str, tuple[int, int]]:
+    """Size and time of change (ns) of the files that exist."""
+    found = {}
+    for file in files:
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        found[str(file)] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def thumbnails(examples: Examples, labels: Tensor, classes: int) -> tuple[tuple[str, ...], ...]:
+    """The first few pictures of every class as PNG in base64; nothing for data that are not pictures.
+
+    Values are brought to 0 … 255 per channel by the smallest and largest value of all the pictures shown, which undoes
+    a normalisation by channel.
+    """
+    chosen = [torch.nonzero(labels == label).flatten()[:THUMBNAILS] for label in range(classes)]
+    inputs, _ = examples.batch(torch.cat(chosen))
+    pictures = inputs.detach().to("cpu", torch.float32)
+    if pictures.ndim == 3:
+        pictures = pictures.unsqueeze(1)
+    if pictures.ndim != 4 or pictures.shape[1] not in (1, 3) or min(pictures.shape[2:]) < 2:
+        return ()
+    if max(pictures.shape[2:]) > THUMBNAIL_SIZE:
+        scale = THUMBNAIL_SIZE / max(pictures.shape[2:])
+        size = [max(1, round(side * scale)) for side in pictures.shape[2:]]
+        pictures = F.interpolate(pictures, size=size, mode="bilinear", antialias=True)
+    low, high = pictures.amin((0, 2, 3), keepdim=True), pictures.amax((0, 2, 3), keepdim=True)
+    shown = ((pictures - low) / (high - low).clamp_min(1e-12) * 255).round().to(torch.uint8)
+    encoded = iter([_png(picture) for picture in shown])
+    return tuple(tuple(next(encoded) for _ in positions) for positions in chosen)
+
+
+def _png(picture: Tensor) -> str:
+    from PIL import Image
+
+    array = picture[0].numpy() if picture.shape[0] == 1 else picture.permute(1, 2, 0).contiguous().numpy()
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, "PNG", optimize=True)
+    return base64.b64encode(stream.getvalue()).decode("ascii")

@@ -1,0 +1,177 @@
+"""What is being explained: a network, the data it was trained and tested on, and how it can be trained again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from gif_dash import catalog
+from gif_dash.progress import Progress
+
+Loss = Callable[..., Tensor]
+ModelFactory = Callable[[], nn.Module]
+Retrain = Callable[[ModelFactory, Dataset[Any], int, Progress], dict[str, Tensor]]
+
+
+class ScenarioError(ValueError):
+    """A scenario that cannot be used; the message is one sentence that says what to do."""
+
+
+class NoColdReference(ScenarioError):
+    """The scenario cannot be trained from scratch."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: minimise the mean loss + weight_decay/2·‖θ‖² over the trainable parameters θ.
+
+    The weight decay is coupled (part of the gradient) for both optimizers, so that a converged θ̂ is a stationary point
+    of that sum. The learning rate rises linearly from 0 during the first `warmup` of the steps and follows a half
+    cosine back to 0, so that training ends at rest.
+
+    Attributes:
+        optimizer: ``sgd`` (with momentum) or ``adam`` (its default betas).
+        lr: highest learning rate.
+        epochs: passes over the training data.
+        batch: examples per step, at most; an epoch is cut into equal parts.
+        weight_decay: μ ≥ 0.
+        momentum: of ``sgd``.
+        warmup: share of the steps, 0 … 1.
+        seed: of the initialisation, the order of the examples and dropout.
+    """
+
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: float = 0.1
+    epochs: int = 30
+    batch: int = 128
+    weight_decay: float = 0.0
+    momentum: float = 0.9
+    warmup: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in ("sgd", "adam"):
+            raise ScenarioError(f"a recipe's optimizer is 'sgd' or 'adam', not {self.optimizer!r}")
+        if not self.lr > 0 or self.epochs < 1 or self.batch < 1:
+            raise ScenarioError("a recipe needs lr > 0, epochs ≥ 1 and batch ≥ 1")
+        if not self.weight_decay >= 0 or not 0 <= self.momentum < 1 or not 0 <= self.warmup < 1:
+            raise ScenarioError("a recipe needs weight_decay ≥ 0, 0 ≤ momentum < 1 and 0 ≤ warmup < 1")
+
+    def warm(self) -> Recipe:
+        """The default continuation from θ̂: a quarter of the epochs at a tenth of the rate, falling to 0."""
+        return replace(self, lr=self.lr / 10, epochs=-(-self.epochs // 4))
+
+    def describe(self) -> str:
+        """In words, for notes beside numbers."""
+        kind = f"SGD, momentum {self.momentum:g}" if self.optimizer == "sgd" else "Adam"
+        return f"{kind}, rate up to {self.lr:g}, batches of {self.batch}, weight decay {self.weight_decay:g}"
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """A trained network, or how to train it, with its data.
+
+    Attributes:
+        name: what people type; unique.
+        model: a trained module (used as it is, on a deep copy), or a function without arguments that builds an
+            untrained one (trained by `recipe` or `retrain` at first use, then kept as a checkpoint).
+        train: map-style data set of (input tensor, class position) pairs; deterministic.
+        test: likewise.
+        classes: the classes' names, by position.
+        loss: ``loss(outputs, targets, reduction="none")`` → one value per example, shape (b,).
+        retrain: trains from scratch: ``retrain(model_factory, dataset, seed, progress)`` → state dict.
+        recipe: trains from scratch without any code.
+        weight_decay: μ, if the module was trained with weight decay and there is no recipe that says so.
+        title: what people read; `name` if empty.
+        summary: one sentence.
+        data_note: what must be said beside every number, for example that the pictures are JPEG copies.
+        files: the files behind the data, if any; the scenario is loaded again when they change.
+
+    Raises:
+        ScenarioError: one sentence, when the parts cannot belong together.
+    """
+
+    name: str
+    model: nn.Module | ModelFactory
+    train: Dataset[Any]
+    test: Dataset[Any]
+    classes: Sequence[str]
+    loss: Loss = F.cross_entropy
+    retrain: Retrain | None = None
+    recipe: Recipe | None = None
+    weight_decay: float | None = None
+    title: str = ""
+    summary: str = ""
+    data_note: str = ""
+    files: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.name or len(self.name) > 80:
+            raise ScenarioError("a scenario needs a name of at most 80 characters")
+        if len(self.classes) < 2:
+            raise ScenarioError(f"{self.name} needs at least two classes; it has {len(self.classes)}")
+        if not callable(self.model):
+            raise ScenarioError(f"{self.name}: model must be a torch module or a function that builds one")
+        if not self.trained and self.recipe is None and self.retrain is None:
+            raise ScenarioError(f"{self.name}: an untrained model needs recipe= or retrain= to be trained")
+        if self.recipe is not None and self.weight_decay not in (None, self.recipe.weight_decay):
+            raise ScenarioError(f"{self.name}: weight_decay differs from the recipe's; give it once")
+        if self.weight_decay is not None and not self.weight_decay >= 0:
+            raise ScenarioError(f"{self.name}: weight_decay must not be negative")
+
+    @property
+    def trained(self) -> bool:
+        """Whether `model` is a module (taken as trained)."""
+        return isinstance(self.model, nn.Module)
+
+    @property
+    def mu(self) -> float:
+        """The weight decay μ the network was trained with."""
+        if self.recipe is not None:
+            return self.recipe.weight_decay
+        return self.weight_decay or 0.0
+
+
+_registered: dict[str, Scenario] = {}
+_lock = threading.Lock()
+
+
+def register(scenario: Scenario) -> None:
+    """Make a scenario known by name in this process; one registered earlier under that name is replaced.
+
+    Raises:
+        ScenarioError: if the name belongs to a built-in scenario.
+    """
+    if scenario.name in catalog.SCENARIOS:
+        raise ScenarioError(f"{scenario.name!r} is a built-in scenario; choose another name")
+    with _lock:
+        _registered[scenario.name] = scenario
+
+
+def registered(name: str) -> Scenario | None:
+    """The scenario registered in this process under that name, if there is one."""
+    with _lock:
+        return _registered.get(name)
+
+
+def get(name: str) -> Scenario:
+    """The scenario of that name: one registered in this process, or one of the catalog.
+
+    Raises:
+        ScenarioError: if there is none, or its data are missing.
+    """
+    if (known := registered(name)) is not None:
+        return known
+    if name not in catalog.SCENARIOS:
+        names = ", ".join([*catalog.SCENARIOS, *_registered])
+        raise ScenarioError(f"there is no scenario named {name!r}; choose from {names}")
+    entry = catalog.SCENARIOS[name]
+    scenario: Scenario = catalog.resolve(entry.target)()
+    return replace(scenario, name=entry.name, title=entry.title, summary=entry.summary)
