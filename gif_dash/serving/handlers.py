@@ -1,0 +1,129 @@
+"""What the server answers: the page, the freeing of a kernel, refusals, and the headers of every answer."""
+
+from __future__ import annotations
+
+import asyncio
+from http.client import responses
+from typing import Any
+
+from jupyter_core.utils import ensure_async
+from jupyter_server.base.handlers import APIHandler
+from tornado import httputil, iostream, web
+from voila.tornado.handler import TornadoVoilaHandler
+
+_WORDS = {
+    403: "This address is not one that the dashboard answers to. Use the address that gif-dash printed.",
+    404: "There is nothing at this address. The dashboard has one page.",
+    500: "The dashboard stumbled. The log, named in the terminal where gif-dash runs, says why.",
+}
+
+
+def error_page(handler: web.RequestHandler, status: int) -> str:
+    """The page for a refused or failed request; it needs nothing from anywhere."""
+    text = _WORDS.get(status, responses.get(status, ""))
+    template = handler.settings["voila_jinja2_env"].get_template("error.html")
+    page: str = template.render(
+        status=status, title=responses.get(status, "Error"), text=text, home=handler.settings["base_url"]
+    )
+    return page
+
+
+class RefusalHandler(web.RequestHandler):
+    """Everything no route is for: 403 for a foreign host name, whatever the path, else 404.
+
+    A page elsewhere that makes its own host name point to this machine (DNS rebinding) thus learns nothing.
+    """
+
+    def check_xsrf_cookie(self) -> None:
+        """A refusal needs no cookie."""
+
+    def prepare(self) -> None:
+        known: bool = self.settings["known_host"](self.request.host_name)
+        raise web.HTTPError(404 if known else 403)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.finish(error_page(self, status_code))
+
+
+class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
+    """The page: what does not depend on the kernel is sent at once, the rest as the notebook's cells finish."""
+
+    def initialize(self, prelude: str, **kwargs: Any) -> None:
+        super().initialize(**kwargs)
+        self.prelude = prelude
+
+    @web.authenticated
+    async def get(self, path: str | None = None) -> None:
+        if "prefetch" in self.request.headers.get("Sec-Purpose", ""):
+            self.set_status(503)  # a browser guessing where its user may go next: no reason to start a kernel
+            return
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Cache-Control", "no-store")
+        try:
+            self.write(self.prelude)
+            await self.flush()
+            async for html in self.get_generator():
+                self.write(html)
+                await self.flush()
+        except (iostream.StreamClosedError, asyncio.CancelledError):
+            raise
+        except Exception:
+            self.log.exception("the page could not be built")
+            self.write("<script>gifDashFailed()</script></body></html>")
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.finish(error_page(self, status_code))
+
+
+class FreeKernelHandler(APIHandler):
+    """Frees the kernel of a page that is closed.
+
+    A page has no XSRF cookie to send (Voila's own route therefore answers 403 and leaks the kernel). This one route
+    asks for none: whoever knows a kernel's random id may free that kernel, and can do nothing else here.
+    """
+
+    def check_xsrf_cookie(self) -> None:
+        """The kernel's id is the capability."""
+
+    @web.authenticated
+    async def post(self, kernel_id: str) -> None:
+        if kernel_id in self.kernel_manager:  # type: ignore[no-untyped-call]
+            await ensure_async(self.kernel_manager.shutdown_kernel(kernel_id))
+        self.set_status(204)
+        self.finish()
+
+
+class SecurityHeaders(web.OutputTransform):
+    """Adds the same headers to every answer, those of static files included.
+
+    The content policy makes the browser itself hold the promise that the page asks no other host for anything. Widgets
+    need inline scripts, `eval` (webpack's and plotly's) and modules from blob addresses (anywidget's).
+    """
+
+    def __init__(self, request: httputil.HTTPServerRequest) -> None:
+        self.host = request.host
+
+    def transform_first_chunk(
+        self, status_code: int, headers: httputil.HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, httputil.HTTPHeaders, bytes]:
+        headers["Content-Security-Policy"] = "; ".join(
+            (
+                "default-src 'self'",
+                "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+                "style-src 'self' 'unsafe-inline'",
+                "img-src 'self' data: blob:",
+                "font-src 'self' data:",
+                f"connect-src 'self' ws://{self.host} wss://{self.host} data: blob:",
+                "worker-src 'self' blob:",
+                "frame-src 'self' blob: data:",
+                "object-src 'none'",
+                "base-uri 'self'",
+                "form-action 'self'",
+                "frame-ancestors 'self'",
+            )
+        )
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "no-referrer"
+        headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        return status_code, headers, chunk

@@ -1,0 +1,142 @@
+"""Starting and stopping the server: the port, the log, the words on the terminal, the browser."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import IO
+
+import click
+
+from gif_dash import resources
+from gif_dash.compute import paths
+
+_LOG_LIMIT = 2_000_000  #: bytes of an old log that a new run still appends to
+
+
+def serve(
+    port: int = 8866,
+    host: str = "127.0.0.1",
+    open_browser: bool = True,
+    cache_dir: Path | str | None = None,
+    data_dir: Path | str | None = None,
+    threads: int | None = None,
+    notebook: Path | None = None,
+) -> int:
+    """Serve the dashboard until Ctrl+C (SIGINT), SIGTERM or SIGHUP.
+
+    Args:
+        port: to listen on; 0 takes a free one.
+        host: a loopback address or ``localhost``.
+        open_browser: open the page in a browser where there is one.
+        cache_dir: checkpoints, results and the log; ``GIF_DASH_CACHE`` or the user's cache folder if None.
+        data_dir: data sets; ``GIF_DASH_DATA`` or the user's data folder if None.
+        threads: of the worker's arithmetic; chosen by the worker if None.
+        notebook: serve this notebook instead of the dashboard.
+
+    Returns:
+        The exit code: 0 after an orderly stop.
+
+    Raises:
+        click.ClickException: one sentence, if the port is in use or the host is not this machine.
+    """
+    for variable, folder in (("GIF_DASH_CACHE", cache_dir), ("GIF_DASH_DATA", data_dir)):
+        if folder is not None:
+            os.environ[variable] = str(Path(folder).expanduser().resolve())
+    sockets = listen(port, host)  # before anything that takes time: a port in use is said at once
+    with ExitStack() as stack:
+        log, output = _open_log()
+        if output is not None:
+            stack.callback(output.close)
+        # Voila and its kernels find the page's template through this variable
+        os.environ["JUPYTER_PATH"] = os.pathsep.join(
+            filter(None, (str(resources.jupyter_data()), os.environ.get("JUPYTER_PATH")))
+        )
+        # jsonschema, far below Voila, would load this package for a format nobody uses here: 1.4 s for a grammar
+        sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+        from gif_dash.serving.server import DashboardServer, configuration
+
+        server = DashboardServer(notebook or resources.notebook("dashboard"), sockets, configuration())
+        server.kernel_output = output
+        address = sockets[0].getsockname()
+        url = f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}:{address[1]}/"
+
+        def ready() -> None:
+            click.echo(f"gif_dash is at {url}")
+            click.echo(f"Press Ctrl+C to stop. {f'Log: {log}' if log else 'The log goes to this terminal.'}")
+            sys.stdout.flush()
+            if open_browser and has_browser():
+                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+        server.start(ready)
+    with suppress(OSError):  # the terminal may be gone by now
+        click.echo("gif_dash has stopped.")
+    return 0
+
+
+def listen(port: int, host: str) -> list[socket.socket]:
+    """Sockets that listen on a loopback address.
+
+    Raises:
+        click.ClickException: one sentence, if the port is in use or the host is not this machine.
+    """
+    from tornado.netutil import bind_sockets
+
+    name = host.strip("[]")
+    try:
+        loopback = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        loopback = name == "localhost"
+    if not loopback:
+        raise click.ClickException(
+            f"--host {host}: gif-dash serves this machine only (127.0.0.1, ::1 or localhost); from elsewhere use a "
+            f"tunnel, such as ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
+        )
+    try:
+        return bind_sockets(port, name)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            other = port + 1 if port < 65535 else port - 1
+            raise click.ClickException(f"port {port} is in use; choose another, such as --port {other}") from None
+        raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror}") from None
+
+
+def has_browser() -> bool:
+    """Whether opening a page would show a window, and not take over this terminal."""
+    if sys.platform.startswith(("win", "darwin")):
+        return True
+    if not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME", "BROWSER")):
+        return False
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return True
+
+
+def _open_log() -> tuple[Path | None, IO[bytes] | None]:
+    """Send the log, and what kernels print, to a file of the cache folder; to the terminal where that cannot be."""
+    path: Path | None = paths.cache_dir() / "serve.log"
+    output: IO[bytes] | None = None
+    try:
+        assert path is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.stat().st_size > _LOG_LIMIT:
+            path.replace(path.with_suffix(".log.1"))
+        output = path.open("ab")
+        handler: logging.Handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError:
+        path, handler = None, logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("gif_dash").setLevel(logging.INFO if path else logging.WARNING)
+    logging.captureWarnings(True)
+    return path, output
