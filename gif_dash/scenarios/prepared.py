@@ -109,6 +109,7 @@ class Prepared:
             ScenarioError: if something is out of range, nothing is forgotten, or nothing remains.
         """
         count = len(self.train_labels)
+        chosen: Tensor
         if len(indices):
             chosen = torch.unique(torch.as_tensor(list(indices), dtype=torch.int64))
             if chosen[0] < 0 or chosen[-1] >= count:

@@ -155,10 +155,21 @@ def register(scenario: Scenario) -> None:
         _registered[scenario.name] = scenario
 
 
+def registrations() -> dict[str, Scenario]:
+    """The scenarios registered in this process, by name, in the order of their registration."""
+    with _lock:
+        return dict(_registered)
+
+
 def registered(name: str) -> Scenario | None:
     """The scenario registered in this process under that name, if there is one."""
+    return registrations().get(name)
+
+
+def registrations() -> dict[str, Scenario]:
+    """All scenarios registered in this process, by name."""
     with _lock:
-        return _registered.get(name)
+        return dict(_registered)
 
 
 def get(name: str) -> Scenario:
@@ -170,7 +181,7 @@ def get(name: str) -> Scenario:
     if (known := registered(name)) is not None:
         return known
     if name not in catalog.SCENARIOS:
-        names = ", ".join([*catalog.SCENARIOS, *_registered])
+        names = ", ".join([*catalog.SCENARIOS, *registrations()])
         raise ScenarioError(f"there is no scenario named {name!r}; choose from {names}")
     entry = catalog.SCENARIOS[name]
     scenario: Scenario = catalog.resolve(entry.target)()
