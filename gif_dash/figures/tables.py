@@ -1,0 +1,105 @@
+"""Tables as accessible HTML, and small words for numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import pandas as pd
+
+#: In front of cell text that is HTML already (swatches); everything else is escaped.
+Html = type("Html", (str,), {"__doc__": "Text that is HTML already."})
+
+
+def number(value: Any, decimals: int = 3) -> str:
+    """A number for people: fixed decimals, powers of ten where those would say nothing, a dash where there is none."""
+    if value is None or not isinstance(value, (int, float)) or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value != 0 and (abs(value) >= 1e5 or (decimals > 0 and abs(value) < 0.5 * 10**-decimals)):
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        return f"{mantissa.replace('-', '−')}·10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    return f"{value:.{decimals}f}".replace("-", "−")
+
+
+_SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def significant(value: Any, digits: int = 3) -> str:
+    """A number with that many significant digits."""
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or value == 0:
+        return number(value, 0)
+    if not 1e-3 <= abs(value) < 1e5:
+        return number(value, 0 if abs(value) >= 1e5 else 3)
+    return number(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "0.4 s", "12 s", "3 min 20 s"."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def html_table(
+    frame: pd.DataFrame,
+    *,
+    caption: str,
+    titles: Mapping[str, str] | None = None,
+    formats: Mapping[str, Callable[[Any], str]] | None = None,
+    row_header: str | None = None,
+    classes: str = "",
+    limit: int | None = None,
+) -> str:
+    """A table with caption and scoped headings.
+
+    Args:
+        frame: the rows; the index is not shown.
+        caption: what the table shows.
+        titles: column headings, units included; the column's name where missing.
+        formats: per column a function from value to text (`Html` text is not escaped).
+        row_header: the column whose cells head their rows.
+        classes: further CSS classes.
+        limit: at most so many rows; the caption says when some were left out.
+    """
+    shown = frame if limit is None else frame.head(limit)
+    if len(shown) < len(frame):
+        caption += f" (first {len(shown)} of {len(frame)} rows; the CSV has all)"
+    names = [str(name) for name in frame.columns]
+    head = "".join(f'<th scope="col">{_cell((titles or {}).get(name, name))}</th>' for name in names)
+    body = [_row(list(row), names, formats or {}, row_header) for row in shown.itertuples(index=False, name=None)]
+    return (
+        f'<div class="gd-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table class="gd-table {classes}"><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
+
+
+def _row(
+    row: Sequence[Any], names: Sequence[str], formats: Mapping[str, Callable[[Any], str]], row_header: str | None
+) -> str:
+    cells = []
+    for name, value in zip(names, row, strict=True):
+        text = _cell(formats[name](value) if name in formats else _default(value))
+        numeric = isinstance(value, (int, float))
+        if name == row_header:
+            cells.append(f'<th scope="row">{text}</th>')
+        else:
+            cells.append(f'<td class="gd-num">{text}</td>' if numeric else f"<td>{text}</td>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _cell(text: str) -> str:
+    return text if isinstance(text, Html) else escape(text)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, float):
+        return significant(value, 4)
+    return "" if value is None else str(value)
