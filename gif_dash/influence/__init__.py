@@ -1,0 +1,38 @@
+"""The engine: curvature, solvers, estimators, selection and trust figures, as plain functions on tensors."""
+
+from gif_dash.influence.curvature import Curvature, Hessian
+from gif_dash.influence.errors import InfluenceError, Tick, no_tick
+from gif_dash.influence.estimators import Method, Solver, SolveReport, Update, estimate
+from gif_dash.influence.examples import Examples, TensorExamples
+from gif_dash.influence.interventions import relabelling_gradient, removal_gradient, retain_gradient
+from gif_dash.influence.parameters import Layer, Location, ParameterIndex, ParameterTensor
+from gif_dash.influence.risk import Loss, Risk
+from gif_dash.influence.selection import Criterion, Selection, select, unit_scores
+
+__all__ = [
+    "Criterion",
+    "Curvature",
+    "Examples",
+    "Hessian",
+    "InfluenceError",
+    "Layer",
+    "Location",
+    "Loss",
+    "Method",
+    "ParameterIndex",
+    "ParameterTensor",
+    "Risk",
+    "Selection",
+    "SolveReport",
+    "Solver",
+    "TensorExamples",
+    "Tick",
+    "Update",
+    "estimate",
+    "no_tick",
+    "relabelling_gradient",
+    "removal_gradient",
+    "retain_gradient",
+    "select",
+    "unit_scores",
+]

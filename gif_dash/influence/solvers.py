@@ -1,0 +1,294 @@
+"""Solvers for one linear least-squares problem, min_x ‖Ax − b‖² + λ²‖x‖², seen through products with A and Aᵀ only.
+
+All of them damp in this same, squared (Tikhonov) form, x = (AᵀA + λ²I)⁻¹Aᵀb, so the meaning of λ does not depend on the
+solver. It needs no definiteness of A, unlike (A + λI)⁻¹b.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.linalg import eigh_tridiagonal
+from torch import Tensor
+
+from gif_dash.influence.errors import InfluenceError
+
+#: converged: residual or optimality measure are at rounding level (see `tolerance`); stopped: the iterations are used
+#: up, which is also the usual, regularising, way to end; diverged: the iteration grew; trivial: the answer is zero;
+#: explicit: a formula without a solve.
+Status = Literal["converged", "stopped", "diverged", "trivial", "explicit"]
+
+#: The Neumann constant is this times the smallest one that converges, because σ_max is estimated from below.
+NEUMANN_MARGIN = 1.1
+
+
+@dataclass(frozen=True)
+class System:
+    """The problem min_x ‖Ax − b‖².
+
+    Attributes:
+        apply: x ↦ Ax, (columns,) → (rows,).
+        adjoint: r ↦ Aᵀr, (rows,) → (columns,).
+        rhs: b, (rows,).
+        columns: the number of unknowns.
+        symmetric: whether A is square and symmetric.
+    """
+
+    apply: Callable[[Tensor], Tensor]
+    adjoint: Callable[[Tensor], Tensor]
+    rhs: Tensor
+    columns: int
+    symmetric: bool = False
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What a solver returns.
+
+    Attributes:
+        x: (columns,).
+        status: see `Status`.
+        iterations: steps taken.
+        relative_residual: ‖Ax − b‖/‖b‖.
+        optimality: ‖Ãᵀr̃‖/(σ̃_max‖r̃‖) with Ã = [A; λI], r̃ = [b − Ax; −λx]; the stationarity of what is minimised.
+            0 where the residual itself is zero to rounding, and has no direction.
+        sigma_max: largest singular value of A as far as the solver knows it.
+        message: one sentence where something is to be said.
+    """
+
+    x: Tensor
+    status: Status
+    iterations: int
+    relative_residual: float
+    optimality: float
+    sigma_max: float
+    message: str = ""
+
+
+def tolerance(dtype: torch.dtype) -> float:
+    """Relative size at which a residual or an optimality measure counts as zero: 100 rounding units."""
+    return 100 * torch.finfo(dtype).eps
+
+
+def cgls(system: System, iterations: int, damping: float = 0.0) -> Solution:
+    """Conjugate gradients on the normal equations (Hestenes & Stiefel 1952; Björck 1996, alg. 7.4.1), from x = 0.
+
+    k steps cost 1 + 2k products. ‖Ax − b‖² + λ²‖x‖² falls monotonically whatever the spectrum of A. σ_max is reported
+    from the Lanczos matrix that the steps define, at no further product; it approaches the truth from below.
+
+    Args:
+        system: the problem.
+        iterations: number of steps k; fewer regularise more.
+        damping: λ, absolute.
+    """
+    scale = _norm(system.rhs)
+    r = system.rhs / scale
+    x = torch.zeros(system.columns, dtype=r.dtype, device=r.device)
+    s = system.adjoint(r)
+    gamma = _norm(s) ** 2
+    if gamma == 0:
+        return trivial(system)
+    p = s
+    limit = tolerance(r.dtype)
+    alphas: list[float] = []
+    betas: list[float] = []
+    sigma = optimality = 0.0  # sigma: largest Rayleigh quotient of Ã so far, good enough to judge convergence
+    status: Status = "stopped"
+    for _ in range(iterations):
+        q = system.apply(p)
+        p_norm = _norm(p)
+        delta = _norm(q) ** 2 + (damping * p_norm) ** 2
+        if delta == 0:  # Ap = 0 although p is a gradient direction: only underflow gets here
+            status = "converged"
+            break
+        sigma = max(sigma, math.sqrt(delta) / p_norm)
+        alpha = gamma / delta
+        x += alpha * p
+        r -= alpha * q
+        s = system.adjoint(r) - damping**2 * x
+        gamma, previous = _norm(s) ** 2, gamma
+        alphas.append(alpha)
+        betas.append(gamma / previous)
+        residual = _norm(r)
+        optimality = _optimality(math.sqrt(gamma), sigma, residual, damping * _norm(x), limit)
+        if optimality <= limit:
+            status = "converged"
+            break
+        p = s + (gamma / previous) * p
+    largest = _largest_ritz_value(alphas, betas)
+    sigma_max = math.sqrt(max(largest - damping**2, 0.0))
+    optimality *= sigma / math.sqrt(largest) if largest > 0 else 1.0
+    return Solution(x * scale, status, len(alphas), _norm(r), optimality, sigma_max)
+
+
+def neumann(system: System, iterations: int, constant: float, sigma_max: float, damping: float = 0.0) -> Solution:
+    """The series of Lyu et al. 2023, eq. 22: x ← x + (Aᵀ(b − Ax) − λ²x)/c², from x = 0.
+
+    After k iterations x is the sum of the first k terms of the series. 1 + 2k products, the last two for the report of
+    the final x. Converges if and only if c² > (σ_max² + λ²)/2, to the solution of least norm.
+
+    Args:
+        system: the problem.
+        iterations: number of terms k.
+        constant: c.
+        sigma_max: an estimate of the largest singular value, for the report.
+        damping: λ, absolute.
+
+    Returns:
+        with status "diverged" as soon as the gradient has doubled from its minimum; x is then the last iterate.
+    """
+    scale = _norm(system.rhs)
+    b = system.rhs / scale
+    x = torch.zeros(system.columns, dtype=b.dtype, device=b.device)
+    s = system.adjoint(b)
+    first = smallest = _norm(s)
+    if first == 0:
+        return trivial(system)
+    limit = tolerance(b.dtype)
+    sigma = math.hypot(sigma_max, damping)
+    status: Status = "stopped"
+    message = ""
+    done, residual, optimality = 0, 1.0, 0.0
+    while done < iterations and status == "stopped":
+        x += s / constant**2
+        done += 1
+        r = b - system.apply(x)
+        s = system.adjoint(r) - damping**2 * x
+        size, residual = _norm(s), _norm(r)
+        optimality = _optimality(size, sigma, residual, damping * _norm(x), limit)
+        if optimality <= limit:
+            status = "converged"
+        elif size > 2 * smallest and size > limit * first:
+            status = "diverged"
+            message = f"the Neumann series diverges with its constant {constant:.3g}: raise it or use CGLS"
+        smallest = min(smallest, size)
+    return Solution(x * scale, status, done, residual, optimality, sigma_max, message)
+
+
+def direct(system: System, damping: float = 0.0, memory_limit: int = 2**30) -> Solution:
+    """Dense solution in float64, by the singular values of A: one product per column.
+
+    Singular values below rcond·σ_max count as zero, rcond = max(rows, columns)·ε of the dtype in which the products are
+    computed; the result is then the solution of least norm.
+
+    Args:
+        system: the problem.
+        damping: λ/σ_max, relative, as σ_max is known exactly here.
+        memory_limit: bytes that the dense matrix may take; the decomposition needs about three times as much.
+
+    Raises:
+        InfluenceError: if the matrix is larger than that.
+    """
+    rows, columns = len(system.rhs), system.columns
+    if 8 * rows * columns > memory_limit:
+        raise InfluenceError(
+            f"the direct solver would need a dense {rows:,} × {columns:,} matrix of "
+            f"{8 * rows * columns / 2**30:.3g} GiB (limit {memory_limit / 2**30:.3g} GiB): "
+            "use CGLS, or select fewer parameters"
+        )
+    matrix = np.empty((rows, columns))
+    unit = torch.zeros(columns, dtype=system.rhs.dtype, device=system.rhs.device)
+    for column in range(columns):
+        unit[column] = 1.0
+        matrix[:, column] = system.apply(unit).double().cpu().numpy()
+        unit[column] = 0.0
+    if not np.isfinite(matrix).all():
+        raise InfluenceError("the Hessian has entries that are not finite: check the model and its data")
+    b = system.rhs.double().cpu().numpy()
+    if system.symmetric:
+        values, right = np.linalg.eigh((matrix + matrix.T) / 2)
+        left, sigma = right * np.where(values < 0, -1.0, 1.0), np.abs(values)
+    else:
+        left, sigma, right_t = np.linalg.svd(matrix, full_matrices=False)
+        right = right_t.T
+    sigma_max = float(sigma.max())
+    rcond = max(rows, columns) * torch.finfo(system.rhs.dtype).eps
+    kept = sigma > rcond * sigma_max
+    lam = damping * sigma_max
+    if sigma_max == 0:
+        return trivial(system)
+    x = right[:, kept] @ (sigma[kept] / (sigma[kept] ** 2 + lam**2) * (left[:, kept].T @ b))
+    r = b - matrix @ x
+    gradient_norm = float(np.linalg.norm(matrix.T @ r - lam**2 * x))
+    residual = float(np.linalg.norm(r) / np.linalg.norm(b))
+    damped = lam * float(np.linalg.norm(x) / np.linalg.norm(b))
+    sigma_all = math.hypot(sigma_max, lam)
+    optimality = _optimality(gradient_norm / float(np.linalg.norm(b)), sigma_all, residual, damped, rcond)
+    rank = int(kept.sum())
+    message = f"numerical rank {rank} of {columns} (rcond {rcond:.1e}): the solution of least norm" * (rank < columns)
+    solution = torch.from_numpy(x).to(system.rhs)
+    return Solution(solution, "converged", 1, residual, optimality, sigma_max, message)
+
+
+def largest_singular_value(system: System, steps: int = 30, accuracy: float = 0.01) -> float:
+    """σ_max(A) by Golub–Kahan bidiagonalisation from a fixed random vector; an estimate from below.
+
+    Two products a step. Ends when the residual of the singular pair is below `accuracy`·σ (some singular value then
+    lies that close; the error of the largest is of the order of its square), or after `steps`.
+    """
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(system.columns, generator=generator, dtype=torch.float64).to(system.rhs)
+    v /= _norm(v)
+    u = torch.zeros_like(system.rhs)
+    beta = sigma = 0.0
+    diagonal: list[float] = []
+    above: list[float] = []  # B is upper bidiagonal: A V = U B
+    for _ in range(min(steps, system.columns)):
+        u = system.apply(v) - beta * u
+        alpha = _norm(u)
+        if alpha == 0:
+            break
+        u /= alpha
+        v = system.adjoint(u) - alpha * v
+        beta = _norm(v)
+        diagonal.append(alpha)
+        left, values, _ = np.linalg.svd(np.diag(diagonal) + np.diag(above, 1))
+        sigma = float(values[0])
+        if beta * abs(left[-1, 0]) <= accuracy * sigma:  # ‖Aᵀu − σv‖ of the pair
+            break
+        v /= beta
+        above.append(beta)
+    return sigma
+
+
+def trivial(system: System) -> Solution:
+    """x = 0, for a problem whose right-hand side is zero or whose solution cannot be improved from there."""
+    x = torch.zeros(system.columns, dtype=system.rhs.dtype, device=system.rhs.device)
+    if not bool(system.rhs.any()):
+        return Solution(x, "trivial", 0, 0.0, 0.0, math.nan, "the right-hand side is zero: nothing is to be moved")
+    message = "no movement of the selected parameters reduces the gradient: the update is zero"
+    return Solution(x, "trivial", 0, 1.0, 0.0, math.nan, message)
+
+
+def _optimality(gradient: float, sigma: float, residual: float, damped: float, limit: float) -> float:
+    """See `Solution.optimality`; all norms relative to ‖b‖."""
+    augmented = math.hypot(residual, damped)
+    return gradient / (sigma * augmented) if augmented > limit else 0.0
+
+
+def _largest_ritz_value(alphas: list[float], betas: list[float]) -> float:
+    """Largest eigenvalue of the Lanczos matrix that conjugate gradients implicitly build."""
+    if not alphas:
+        return 0.0
+    alpha, beta = np.array(alphas), np.array(betas[:-1])
+    diagonal = 1 / alpha
+    diagonal[1:] += beta / alpha[:-1]
+    last = len(alpha) - 1
+    values = eigh_tridiagonal(
+        diagonal, np.sqrt(beta) / alpha[:-1], eigvals_only=True, select="i", select_range=(last, last)
+    )
+    return float(values[0])
+
+
+def _norm(vector: Tensor) -> float:
+    value = float(torch.linalg.vector_norm(vector))
+    if not math.isfinite(value):
+        raise InfluenceError(
+            "a Hessian-vector product is not finite: check the model, its data and the loss, or try float64"
+        )
+    return value
