@@ -38,7 +38,7 @@ def changed(spec: Spec) -> dict[str, Any]:
 def _text(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def to_query(spec: Spec) -> dict[str, str]:
