@@ -8,6 +8,16 @@ from gif_dash.influence.interventions import relabelling_gradient, removal_gradi
 from gif_dash.influence.parameters import Layer, Location, ParameterIndex, ParameterTensor
 from gif_dash.influence.risk import Loss, Risk
 from gif_dash.influence.selection import Criterion, Selection, select, unit_scores
+from gif_dash.influence.trust import (
+    Landing,
+    QuadraticModel,
+    Trust,
+    Verdict,
+    landing,
+    quadratic_model,
+    stationarity,
+    trust_ratio,
+)
 
 __all__ = [
     "Criterion",
@@ -15,24 +25,32 @@ __all__ = [
     "Examples",
     "Hessian",
     "InfluenceError",
+    "Landing",
     "Layer",
     "Location",
     "Loss",
     "Method",
     "ParameterIndex",
     "ParameterTensor",
+    "QuadraticModel",
     "Risk",
     "Selection",
     "SolveReport",
     "Solver",
     "TensorExamples",
     "Tick",
+    "Trust",
     "Update",
+    "Verdict",
     "estimate",
+    "landing",
     "no_tick",
+    "quadratic_model",
     "relabelling_gradient",
     "removal_gradient",
     "retain_gradient",
     "select",
+    "stationarity",
+    "trust_ratio",
     "unit_scores",
 ]

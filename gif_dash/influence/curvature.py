@@ -26,14 +26,16 @@ class Curvature(Protocol):
 
 
 class Hessian:
-    """H = ∇²F at the model's present parameters, weight decay included, as an operator v ↦ Hv.
+    """H = ∇²F at θ̂, the model's parameters at construction, weight decay included, as an operator v ↦ Hv.
 
     The graph of the gradient of every micro-batch is built once and differentiated again for each product, as long as
     the graphs fit `memory_budget`; what does not fit is rebuilt for every product. Both ways give the same products.
-    Use it as a context manager, or `close` it, before the model's parameters change: open graphs belong to them.
+    Use it as a context manager, or `close` it, to free them. The model may change between products, but must be back at
+    θ̂ for the next one.
 
     Attributes:
         risk: the risk F.
+        theta: θ̂, (p,).
         memory_budget: bytes that kept graphs may occupy. The cost of a graph is measured on the first micro-batch:
             bytes of all distinct storages that autograd saves for it, parameters and buffers apart.
         products: number of Hessian-vector products computed so far.
@@ -44,11 +46,13 @@ class Hessian:
         self.memory_budget = memory_budget
         self.products = 0
         self._index = ParameterIndex.of(risk.model)
+        self.theta = self._index.vector(risk.model)
         self._parameters = trainable(risk.model)
+        self._versions = self._present_versions()  # of the parameters, when they were last seen to be θ̂
         self._micro_batch = risk.micro_batch
         self._gradients: list[tuple[Tensor, ...]] = []  # of the kept micro-batches, with their graphs
         self._kept = 0  # examples behind them
-        self._versions: list[int] | None = None  # of the parameters the graphs were built at; None: not built
+        self._built = False
 
     @property
     def size(self) -> int:
@@ -68,18 +72,15 @@ class Hessian:
             tick: called before every micro-batch; if it raises, all graphs are freed.
 
         Raises:
-            InfluenceError: if the parameters have changed since the graphs were built, or v has another shape.
+            InfluenceError: if the model is not at θ̂, or v has another shape.
         """
         v = v.to(self._parameters[0])
         parts = self._index.split(v)
+        self._check_place()
         try:
             with evaluating(self.risk.model), torch.enable_grad():
-                if self._versions is not None and self._versions != self._present_versions():
-                    raise InfluenceError(
-                        "the model's parameters changed since this Hessian was built: close it and build another"
-                    )
                 try:
-                    if self._versions is None:
+                    if not self._built:
                         self._build(tick)
                     product = self._product(v, parts, tick)
                 except torch.OutOfMemoryError:  # kept graphs leave too little room: go on without them
@@ -93,10 +94,10 @@ class Hessian:
         return product
 
     def close(self) -> None:
-        """Free all graphs. The next product builds them again, at the parameters of that moment."""
+        """Free all graphs. The next product builds them again."""
         self._gradients.clear()
         self._kept = 0
-        self._versions = None
+        self._built = False
 
     def __enter__(self) -> Self:
         return self
@@ -121,7 +122,7 @@ class Hessian:
 
     def _build(self, tick: Tick) -> None:
         """Keep the graphs of as many micro-batches as the budget allows."""
-        self._versions = self._present_versions()
+        self._built = True
         indices = self.risk.indices
         if self.memory_budget <= 0:
             return
@@ -170,6 +171,16 @@ class Hessian:
         for tensor in gradient:
             saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return max(1, sum(saved.values()))
+
+    def _check_place(self) -> None:
+        """Graphs do not survive a change of the parameters, not even one that was undone."""
+        versions = self._present_versions()
+        if versions == self._versions:
+            return
+        self.close()
+        if not torch.equal(self._index.vector(self.risk.model), self.theta):
+            raise InfluenceError("the model's parameters are not those its Hessian was made for: set them back first")
+        self._versions = versions
 
     def _present_versions(self) -> list[int]:
         return [parameter._version for parameter in self._parameters]

@@ -96,7 +96,7 @@ class ParameterIndex:
         """The index of a model.
 
         Raises:
-            InfluenceError: if the model has no trainable parameter, or one that is not real floating point.
+            InfluenceError: if the model has no trainable parameter, or not all are floating point of one dtype and device.
         """
         modules = list(model.named_modules())
         modules.sort(key=lambda item: not isinstance(item[1], SELECTABLE))  # stable: selectable layers claim first
@@ -107,10 +107,12 @@ class ParameterIndex:
         positions: dict[str, int] = {}
         owned: dict[str, tuple[nn.Module, int]] = {}
         tensors: list[ParameterTensor] = []
+        kinds: set[tuple[torch.dtype, torch.device]] = set()
         start = 0
         for name, parameter in _trainable(model):
             if not parameter.is_floating_point():
-                raise InfluenceError(f"the parameter {name} is {parameter.dtype}; only real floating point can be used")
+                raise InfluenceError(f"the parameter {name} is {parameter.dtype}: only real floating point can be used")
+            kinds.add((parameter.dtype, parameter.device))
             path, module, role = owners[id(parameter)]
             layer = positions.setdefault(path, len(positions))
             owned[path] = (module, owned.get(path, (module, 0))[1] + parameter.numel())
@@ -118,6 +120,8 @@ class ParameterIndex:
             start += parameter.numel()
         if start == 0:
             raise InfluenceError("the model has no trainable parameters: set requires_grad on those that may change")
+        if len(kinds) > 1:
+            raise InfluenceError("all trainable parameters must have one dtype and lie on one device")
         layers = tuple(
             Layer(path, type(module).__name__, isinstance(module, SELECTABLE), count)
             for path, (module, count) in owned.items()
