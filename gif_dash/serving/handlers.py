@@ -87,8 +87,9 @@ class FreeKernelHandler(APIHandler):
 
     @web.authenticated
     async def post(self, kernel_id: str) -> None:
-        if kernel_id in self.kernel_manager:  # type: ignore[no-untyped-call]
-            await ensure_async(self.kernel_manager.shutdown_kernel(kernel_id))
+        kernels: Any = self.kernel_manager
+        if kernel_id in kernels:
+            await ensure_async(kernels.shutdown_kernel(kernel_id))
         self.set_status(204)
         self.finish()
 

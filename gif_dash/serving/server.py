@@ -105,7 +105,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
             config_file_paths=[],  # a voila.json of the current folder or of the user is not for this server
         )
         self.sockets = sockets
-        self.kernel_environment: dict[str, str] = {}
+        self.kernel_environment: dict[str, str] = {"VOILA_APP_IP": f"[{self.ip}]" if ":" in self.ip else self.ip}
         self.kernel_output: IO[bytes] | None = None
         self.known_hosts: frozenset[str] = frozenset({"localhost"})
         self.initialize([])
@@ -208,6 +208,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
         manager = getattr(self, "kernel_manager", None)
         if manager is None:
             return
+        logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # notebooks that end now have not failed
         try:
             await asyncio.wait_for(manager.shutdown_all(now=True), timeout=10)
         except Exception:

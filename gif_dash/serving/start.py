@@ -138,5 +138,6 @@ def _open_log() -> tuple[Path | None, IO[bytes] | None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("gif_dash").setLevel(logging.INFO if path else logging.WARNING)
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)  # a line about pings for every page opened
     logging.captureWarnings(True)
     return path, output
