@@ -1,4 +1,4 @@
-"""What a kernel learns of the visit it serves. Runs in the visitor's kernel and is light: no Voila, no Jupyter server."""
+"""What a kernel learns of the visit it serves. Runs in the kernel and is light: no Voila, no Jupyter server."""
 
 from __future__ import annotations
 

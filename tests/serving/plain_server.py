@@ -1,4 +1,4 @@
-"""Serves a notebook of the tests: ``python plain_server.py NOTEBOOK [NAME=INTEGER ...]`` (arguments of `configuration`)."""
+"""Serves a notebook of the tests: ``plain_server.py NOTEBOOK [NAME=INTEGER ...]``, names of `configuration`."""
 
 import functools
 import sys
