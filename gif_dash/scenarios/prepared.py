@@ -145,11 +145,8 @@ class Prepared:
             ScenarioError: if the training fails.
             gif_dash.progress.Cancelled: from `progress`.
         """
-        forget = torch.unique(forget)
-        recipe = self._reference_recipe(kind)
-        start = checkpoints.state_hash(self.model.state_dict()) if kind == "warm" else ""
-        key = cards.digest(kind, seed, self.identity, start, forget.tolist(), cards.recipe_text(recipe))
-        path = checkpoints.place(f"{self.scenario.name}-{kind}", key)
+        forget, recipe = torch.unique(forget), self._reference_recipe(kind)
+        path, key = self._place(forget, kind, seed, recipe)
         with _one_at_a_time(progress):
             if key in self._unwritten:
                 return self._unwritten[key]
@@ -161,6 +158,17 @@ class Prepared:
             if not checkpoints.write(path, key, reference.state, metadata):
                 self._unwritten[key] = reference
             return reference
+
+    def has_reference(self, forget: Tensor, kind: Kind, seed: int) -> bool:
+        """Whether `reference` has it without training (arguments as there)."""
+        path, key = self._place(torch.unique(forget), kind, seed, self._reference_recipe(kind))
+        return key in self._unwritten or path.is_file()
+
+    def _place(self, forget: Tensor, kind: Kind, seed: int, recipe: Recipe | None) -> tuple[Path, str]:
+        """Where a reference is kept, and the key of everything that it depends on."""
+        start = checkpoints.state_hash(self.model.state_dict()) if kind == "warm" else ""
+        key = cards.digest(kind, seed, self.identity, start, forget.tolist(), cards.recipe_text(recipe))
+        return checkpoints.place(f"{self.scenario.name}-{kind}", key), key
 
     def _reference_recipe(self, kind: Kind) -> Recipe | None:
         if kind == "cold":
