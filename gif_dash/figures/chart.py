@@ -52,6 +52,7 @@ class Quantity:
         unit: "%", or nothing.
         decimals: digits after the point in read-outs.
         axis: the facet's vertical axis; None for a quantity of the read-out only.
+        note: what it was measured on, in two or three words.
     """
 
     key: str
@@ -59,6 +60,7 @@ class Quantity:
     unit: str = ""
     decimals: int = 3
     axis: Axis | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -174,7 +176,7 @@ def to_plotly(chart: Chart, *, dark: bool = False, columns: int = 2, height: int
 
     facets = chart.facets()
     rows = math.ceil(len(facets) / columns)
-    titles = [quantity.title for quantity in facets]
+    titles = [quantity.title + (f" ({quantity.note})" if quantity.note else "") for quantity in facets]
     figure = make_subplots(rows, columns, subplot_titles=titles, horizontal_spacing=0.09, vertical_spacing=0.14)
     for place, quantity in enumerate(facets):
         row, column = place // columns + 1, place % columns + 1

@@ -93,7 +93,7 @@ class _FoldHead(anywidget.AnyWidget):
 
     title = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)
-    open = traitlets.Bool(False).tag(sync=True)
+    expanded = traitlets.Bool(False).tag(sync=True)
 
 
 class Fold(ipywidgets.VBox):  # type: ignore[misc]
@@ -117,29 +117,35 @@ class Fold(ipywidgets.VBox):  # type: ignore[misc]
     ) -> None:
         self._build = build
         self._stale = True
-        self.head = _FoldHead(title=title, note=note, open=open)
+        self.head = _FoldHead(title=title, note=note, expanded=open)
         self.body = ipywidgets.VBox(_dom_classes=("gd-fold-body",))
-        self.head.observe(guard(self._opened), "open")
+        self.head.observe(guard(self._opened), "expanded")
         super().__init__([self.head, self.body], _dom_classes=("gd-fold",))
         if open:
             self._fill()
 
     def _opened(self, _change: Any) -> None:
-        if self.head.open and self._stale:
+        if self.head.expanded and self._stale:
             self._fill()
-        self.body.layout.display = None if self.head.open else "none"
+        self.body.layout.display = None if self.head.expanded else "none"
 
     def _fill(self) -> None:
-        for old in self.body.children:
-            old.close()
-        self.body.children = (self._build(),)
+        old, self.body.children = self.body.children, (self._build(),)
+        for widget in old:
+            _close(widget)
         self._stale = False
 
     def refresh(self) -> None:
         """The content is out of date: rebuilt now if it is visible, else when it is opened."""
         self._stale = True
-        if self.head.open:
+        if self.head.expanded:
             self._fill()
+
+
+def _close(widget: ipywidgets.Widget) -> None:
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    widget.close()
 
 
 def html(text: str, *classes: str) -> ipywidgets.HTML:

@@ -293,8 +293,8 @@ class JobPanel(Panel[S]):
 
     def _follow(self, view: View) -> None:
         if view.state == "queued":
-            ahead = view.position
-            self.bar.status = f"Waiting: {ahead} before this one" if ahead else "Waiting to start"
+            ahead = view.position - 1
+            self.bar.status = f"Waiting: {ahead} before this one" if ahead > 0 else "Waiting to start"
         else:
             self.bar.status = view.stage or "Running"
         self.bar.fraction = view.fraction

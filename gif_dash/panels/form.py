@@ -98,6 +98,7 @@ class Form(anywidget.AnyWidget, Generic[S]):
         values: what the person has entered, by field name, as JSON values; text where a list is being typed.
         choices: replaces the choices of a field while it is shown (example pictures of classes, states of scenarios).
         errors: one sentence per field that is wrong; key "" for the form as a whole.
+        disabled: fields on which other fields leave no choice; shown, out of reach.
     """
 
     _esm = STATIC / "form.js"
@@ -106,6 +107,7 @@ class Form(anywidget.AnyWidget, Generic[S]):
     values = traitlets.Dict().tag(sync=True)
     choices = traitlets.Dict().tag(sync=True)
     errors = traitlets.Dict().tag(sync=True)
+    disabled = traitlets.List(traitlets.Unicode()).tag(sync=True)
     defaults = traitlets.Dict().tag(sync=True)
     label = traitlets.Unicode("Settings").tag(sync=True)
 

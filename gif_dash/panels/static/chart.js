@@ -101,10 +101,10 @@ function render({ model, el }) {
   slider.dataset.lmSuppressShortcuts = "true";
   const sliderLabel = make("label", "", { for: `${id}-slider` });
   const value = make("output", "", { for: `${id}-slider` });
-  const stops = make("div", "gd-ticks");
-  const scrub = make("div", "gd-scrub", {}, sliderLabel, slider, value, stops);
+  const stops = make("div", "gd-stops", { role: "group", "aria-label": "Places for the marker" });
+  const scrub = make("div", "gd-scrub", {}, sliderLabel, slider, value);
   const readout = make("div", "gd-scroll gd-readout");
-  el.append(legend, facets, scrub, readout);
+  el.append(legend, facets, scrub, stops, readout);
 
   let chart = model.get("chart");
   let movers = []; // one function per facet and per row of the read-out: (position) => void
@@ -138,6 +138,7 @@ function render({ model, el }) {
 
   function facet(quantity, width) {
     const caption = make("figcaption", "", {}, quantity.title);
+    if (quantity.note) caption.append(" ", make("span", "gd-muted", {}, quantity.note));
     const tip = make("div", "gd-tip");
     tip.hidden = true;
     const picture = svg("svg", "", { height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img" });
@@ -314,7 +315,7 @@ function render({ model, el }) {
   function build() {
     chart = model.get("chart");
     const empty = !chart.quantities;
-    for (const part of [legend, facets, scrub, readout]) part.hidden = empty;
+    for (const part of [legend, facets, scrub, stops, readout]) part.hidden = empty;
     if (empty) return;
     const width = el.clientWidth;
     if (!width) return;
@@ -331,17 +332,15 @@ function render({ model, el }) {
     );
     facets.replaceChildren(...plots.map((quantity) => facet(quantity, each)));
     sliderLabel.textContent = chart.x.title;
-    // Stops below the slider: named places that a click goes to.
-    const stop = (x, text, help) => {
-      const button = make("button", "", { type: "button", title: help, "aria-label": help }, text);
-      button.style.left = `${(toPlace(x) / STEPS) * 100}%`;
-      button.addEventListener("click", () => move(x));
-      return button;
-    };
-    const common = chart.marks.filter((mark) => !mark.style);
+    // Named places that a click takes the marker to.
     stops.replaceChildren(
-      ...(chart.x.scale === "zero-log" ? [stop(0, "0", `${chart.symbol} = 0: the untouched model`)] : []),
-      ...common.map((mark) => stop(mark.x, short(mark.x), mark.label)),
+      ...chart.marks.map((mark) => {
+        const button = make("button", "gd-button gd-quiet", { type: "button" });
+        if (mark.style) button.append(swatch(mark.style, chart));
+        button.append(mark.label);
+        button.addEventListener("click", () => move(mark.x));
+        return button;
+      }),
     );
     table();
     slider.value = Math.round(toPlace(position));

@@ -10,15 +10,15 @@ function render({ model, el }) {
   button.append(title, note);
   el.append(button);
   button.addEventListener("click", () => {
-    model.set("open", !model.get("open"));
+    model.set("expanded", !model.get("expanded"));
     model.save_changes();
   });
   const draw = () => {
     title.textContent = model.get("title");
     note.textContent = model.get("note");
-    button.setAttribute("aria-expanded", String(model.get("open")));
+    button.setAttribute("aria-expanded", String(model.get("expanded")));
   };
-  model.on("change:title change:note change:open", draw);
+  model.on("change:title change:note change:expanded", draw);
   draw();
 }
 

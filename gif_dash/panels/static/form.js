@@ -204,7 +204,7 @@ function render({ model, el }) {
     const head = make("div", "gd-field-head", {}, title, ...(control.aside ? [control.aside] : []));
     const box = make("div", `gd-field gd-kind-${field.kind}`, { title: field.allowed ?? "" }, head, control.element, help, error);
     (field.advanced ? advanced : form).append(box);
-    shown.set(field.name, { ...control, error });
+    shown.set(field.name, { ...control, error, box });
   }
   if (advanced.children.length > 1) form.append(advanced);
   const general = make("p", "gd-error", { role: "alert" });
@@ -235,11 +235,20 @@ function render({ model, el }) {
       if (found[name] && advanced.contains(control.error)) advanced.open = true;
     }
   };
+  const disabled = () => {
+    for (const [name, control] of shown) {
+      const off = model.get("disabled").includes(name);
+      control.box.classList.toggle("gd-fixed", off);
+      for (const part of control.box.querySelectorAll("input, select, button")) part.disabled = off;
+    }
+  };
+  model.on("change:disabled", disabled);
   model.on("change:values", values);
   model.on("change:choices", choices);
   model.on("change:errors", errors);
   choices();
   errors();
+  if (model.get("disabled").length) disabled();
 }
 
 export default { render };

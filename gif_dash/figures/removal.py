@@ -1,0 +1,177 @@
+"""Pictures of class removal: pure functions of the result's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from gif_dash.figures.chart import Axis, Chart, Level, Line, Mark, Quantity, decades, hold, to_plotly
+from gif_dash.figures.tables import significant
+from gif_dash.figures.theme import label, style, template
+from gif_dash.results import Result
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+REFERENCES = ("original", "retrain", "retrain_warm")
+LOSSES = ("test_loss", "self_loss")
+S_MIN = 0.1  #: smallest scalar right of zero on the axis
+
+
+def curves(sweep: pd.DataFrame, spec: Mapping[str, Any], *, before: Chart | None = None) -> Chart:
+    """Losses and accuracies against the influence scalar (Fig. 4 of the GIF paper).
+
+    Args:
+        sweep: the table of that name, complete or partial; may be empty.
+        spec: the question, for the largest scalar and for what "self" means.
+        before: what was on the screen during the same run; axes never get shorter than there.
+
+    Returns:
+        A chart with one line per method (s = 0 is the original model), references as levels, and marks at s = 1 and at
+        every method's best s.
+    """
+    origin = rows_of(sweep, "original")
+    methods = [name for name in methods_of(sweep) if name not in REFERENCES]
+    lines = tuple(_line(rows_of(sweep, method), method, origin) for method in methods)
+    levels = tuple(_level(rows_of(sweep, name), name) for name in REFERENCES if len(rows_of(sweep, name)))
+    quantities = tuple(
+        _with_range(quantity, lines, levels, None if before is None else _same(before, quantity.key))
+        for quantity in _quantities(spec)
+    )
+    return Chart(
+        title="Losses and accuracies against the influence scalar",
+        x=Axis("influence scalar s", "zero-log", S_MIN, float(spec["s_max"])),
+        quantities=quantities,
+        lines=lines,
+        levels=levels,
+        marks=_marks(sweep, methods),
+        symbol="s",
+    )
+
+
+def add_ghosts(chart: Chart, previous: Chart | None) -> Chart:
+    """The chart with the run before in faint lines, and axes that hold both."""
+    if previous is None or previous.x.scale != chart.x.scale:
+        return chart
+    quantities = []
+    for quantity in chart.quantities:
+        held = _same(previous, quantity.key)
+        axis = None if quantity.axis is None else hold(quantity.axis, held.axis if held else None)
+        quantities.append(replace(quantity, axis=axis))
+    return replace(chart, quantities=tuple(quantities), ghosts=previous.lines)
+
+
+def best_scalar(sweep: pd.DataFrame, method: str) -> float | None:
+    """A method's best s, None while it is not known."""
+    rows = rows_of(sweep, method)
+    marked = rows[rows["mark"] == "best"] if len(rows) else rows
+    return float(marked["scalar"].iloc[0]) if len(marked) else None
+
+
+def _quantities(spec: Mapping[str, Any]) -> tuple[Quantity, ...]:
+    gone = "removed training images" if spec.get("forget_indices") else _removed(spec)
+    percent = Axis("%", "linear", 0.0, 100.0)
+    loss = Axis("loss", "log", 1e-2, 1e1)
+    return (
+        Quantity("test_loss", "Test loss", "", 3, loss, "other classes"),
+        Quantity("test_accuracy", "Test accuracy", "%", 1, percent, "other classes"),
+        Quantity("self_loss", "Self loss", "", 3, loss, gone),
+        Quantity("self_accuracy", "Self accuracy", "%", 1, percent, gone),
+        Quantity("score", "Score", "", 3),
+    )
+
+
+def _removed(spec: Mapping[str, Any]) -> str:
+    return "removed class" if len(spec["forget_classes"]) == 1 else "removed classes"
+
+
+def methods_of(sweep: pd.DataFrame) -> list[str]:
+    return list(dict.fromkeys(sweep["method"])) if len(sweep) else []
+
+
+def rows_of(sweep: pd.DataFrame, method: str) -> pd.DataFrame:
+    return sweep[sweep["method"] == method] if len(sweep) else sweep
+
+
+def _line(rows: pd.DataFrame, method: str, origin: pd.DataFrame) -> Line:
+    """One method's curve; where s was measured on samples and on all images, all images count."""
+    exact = rows.assign(_marked=rows["mark"] != "").sort_values(["scalar", "_marked"], kind="stable")
+    points = exact.drop_duplicates("scalar", keep="last")
+    start = origin.head(1).assign(scalar=0.0)
+    points = pd.concat([start, points]) if len(start) else points
+    keys = [quantity for quantity in (*LOSSES, "test_accuracy", "self_accuracy", "score") if quantity in points]
+    values = {key: tuple(float(value) for value in points[key]) for key in keys}
+    return Line(method, label(method), style(method), tuple(float(s) for s in points["scalar"]), values)
+
+
+def _level(rows: pd.DataFrame, name: str) -> Level:
+    keys = [*LOSSES, "test_accuracy", "self_accuracy", "score"]
+    mean = {key: float(rows[key].mean()) for key in keys}
+    if len(rows) == 1:
+        return Level(name, label(name), style(name), mean)
+    low, high = ({key: float(rows[key].agg(how)) for key in keys} for how in ("min", "max"))
+    return Level(name, f"{label(name)}, {len(rows)} seeds", style(name), mean, low, high)
+
+
+def _with_range(
+    quantity: Quantity, lines: Sequence[Line], levels: Sequence[Level], before: Quantity | None
+) -> Quantity:
+    if quantity.axis is None or quantity.key not in LOSSES:
+        return quantity
+    values = [value for line in lines for value in line.values[quantity.key]]
+    values += [level.values[quantity.key] for level in levels]
+    low, high = decades(values)
+    axis = hold(replace(quantity.axis, low=low, high=high), before.axis if before else None)
+    return replace(quantity, axis=axis)
+
+
+def _same(chart: Chart, key: str) -> Quantity | None:
+    return next((quantity for quantity in chart.quantities if quantity.key == key), None)
+
+
+def _marks(sweep: pd.DataFrame, methods: Sequence[str]) -> tuple[Mark, ...]:
+    marks = [Mark(1.0, "s = 1: the method's own prediction")]
+    for method in methods:
+        best = best_scalar(sweep, method)
+        if best is not None:
+            marks.append(Mark(best, f"best s of {label(method)}: {significant(best)}", style(method)))
+    return tuple(marks)
+
+
+def layers(result: Result, *, dark: bool = False) -> go.Figure:
+    """Norm of Δ and share of the parameters selected, per layer (§5 of the GIF paper)."""
+    import plotly.graph_objects as go
+    from plotly.subplots import make_subplots
+
+    table = result.tables["layers"]
+    figure = make_subplots(1, 2, subplot_titles=["Norm of Δ (s = 1)", "Share selected, %"], horizontal_spacing=0.1)
+    for method, rows in table.groupby("method", sort=False):
+        look = style(str(method))
+        colour = look.dark if dark else look.colour
+        shared = {"x": rows["layer"].tolist(), "name": label(str(method)), "legendgroup": str(method)}
+        marker = {"color": colour, "pattern": {"shape": _PATTERN.get(look.dash, "")}}
+        figure.add_trace(go.Bar(**shared, y=rows["norm"].tolist(), marker=marker), 1, 1)
+    # The selection is the same for all methods, so it is shown once.
+    first = table[table["method"] == table["method"].iloc[0]] if len(table) else table
+    neutral = {"color": "#8b949e"}
+    figure.add_trace(
+        go.Bar(x=first["layer"], y=first["share"], marker=neutral, showlegend=False, name="selected"), 1, 2
+    )
+    figure.update_layout(
+        template=template(dark), height=340, barmode="group", meta="Norm of Δ and share selected per layer"
+    )
+    figure.update_layout(margin={"t": 64}, legend={"y": 1.12})
+    figure.update_yaxes(rangemode="tozero")
+    return figure
+
+
+#: Bars have no dash: the pattern tells the methods apart without colour.
+_PATTERN = {"solid": "", "dash": "/", "dot": ".", "dashdot": "x", "longdash": "-"}
+
+
+def figures(result: Result, *, dark: bool = False) -> list[go.Figure]:
+    """The curves and the layers as plotly figures, for exports and notebooks."""
+    return [to_plotly(curves(result.tables["sweep"], result.spec), dark=dark), layers(result, dark=dark)]

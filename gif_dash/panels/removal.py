@@ -1,0 +1,264 @@
+"""Class removal: what a network would be had it never seen a class, by every method and by retraining."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import ipywidgets
+import pandas as pd
+
+from gif_dash.figures import removal as pictures
+from gif_dash.figures import removal_tables as tables
+from gif_dash.figures import removal_words as words
+from gif_dash.figures.chart import Chart
+from gif_dash.figures.theme import PLOTLY_CONFIG
+from gif_dash.panels.bars import Fold, html
+from gif_dash.panels.base import Context, JobPanel
+from gif_dash.panels.chart import ChartWidget
+from gif_dash.panels.removal_about import ABOUT
+from gif_dash.results import Result, ScenarioCard
+from gif_dash.specs import RemovalSpec, Spec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from gif_dash.compute.cards import Offer
+
+EMPTY = pd.DataFrame({"method": [], "scalar": [], "mark": []})
+
+
+class RemovalPanel(JobPanel[RemovalSpec]):
+    """Table 2 and Fig. 4 of the GIF paper, for any scenario and any classes of it."""
+
+    spec_class: ClassVar[type[Spec]] = RemovalSpec
+    title = "Class removal"
+    intro = (
+        "<p>Choose what to forget. Every method computes one step Δ for the same selected parameters; the model "
+        "θ̂ + s·Δ is measured along the <b>influence scalar</b> s and set beside models that were trained again without "
+        "these examples. Move s below the plots: everything follows at once.</p>"
+    )
+    overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {"damping": {"kind": "number"}, "mr": {"min": 1, "step": 1}}
+
+    def __init__(self, context: Context) -> None:
+        self.chart = ChartWidget()
+        self.drawn: Chart | None = None  #: of the complete answer on the screen
+        self.growing: Chart | None = None  #: of the run that is followed
+        self._stage = ""
+        self.moved = False  #: the person (or a link) has put the marker somewhere
+        self._placed = self.chart.position  # where the panel itself has put the marker
+        super().__init__(context)
+        self.offers: dict[str, Offer] = {}
+        self.card: ScenarioCard | None = None
+        self.chart.observe(self.guard(self._marker_moved), "position")
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
+        if "s" not in query:
+            return []
+        try:
+            position = float(query["s"])
+        except ValueError:
+            position = math.nan
+        if not 0 <= position <= self.spec.s_max:
+            return [
+                f"The link was not followed in one point: s goes from 0 to {self.spec.s_max:g}; got {query['s']!r}."
+            ]
+        self.moved, self.chart.position = True, position
+        return []
+
+    def extra_state(self) -> dict[str, str]:
+        return {"s": f"{self.chart.position:.4g}"} if self.moved else {}
+
+    def _marker_moved(self, change: Any) -> None:
+        if change["new"] == self._placed:
+            return
+        self.moved = True
+        self.context.ticker.soon(self.state_changed)
+
+    # --- what is shown ----------------------------------------------------------------------------------------------
+
+    def build(self) -> Sequence[ipywidgets.Widget]:
+        self.scores = html("", "gd-scores")
+        self.verdicts = html("", "gd-verdicts")
+        self.folds = (
+            self._fold("Which layers move", self._layers, "norm of Δ and share selected per layer"),
+            self._fold("Confusion before and after", self._confusion, "who is taken for whom"),
+            self._fold("Trust figures", lambda: html(tables.trust_html(self._shown())), "the numbers behind the words"),
+            self._fold("Solver reports", lambda: html(tables.solves_html(self._shown())), "steps, HVPs, residuals"),
+            self._fold(
+                "All computed points", lambda: html(tables.sweep_html(self._shown().tables["sweep"])), "a table"
+            ),
+        )
+        for fold in self.folds:
+            fold.add_class("gd-hidden")
+        about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
+        self._redraw(pictures.curves(EMPTY, self.spec.model_dump()))
+        return (self.chart, self.verdicts, self.scores, *self.folds, about)
+
+    def _fold(self, title: str, build: Any, note: str) -> Fold:
+        return Fold(title, build, guard=self.guard, note=note)
+
+    def _shown(self) -> Result:
+        assert self.result is not None, "folds are hidden until there is a result"
+        return self.result
+
+    def _redraw(self, chart: Chart) -> None:
+        self.chart.draw(chart)
+
+    def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
+        if "sweep" not in partial or self.running is None:
+            return
+        self.growing = pictures.curves(partial["sweep"], self.running.model_dump(), before=self.growing)
+        self._redraw(pictures.add_ghosts(self.growing, self._ghost()))
+
+    def show_result(self, result: Result) -> None:
+        previous, self.growing = self._ghost(result), None
+        self.result = result
+        self.drawn = pictures.curves(result.tables["sweep"], result.spec)
+        self._redraw(pictures.add_ghosts(self.drawn, previous))
+        if not self.moved:
+            self._marker_to_best(result)
+        self._say(result)
+        for fold in self.folds:
+            fold.remove_class("gd-hidden")
+            fold.refresh()
+        self._refresh_offers()
+
+    def started(self) -> None:
+        self.growing = None
+        if self.running is not None and self.drawn is None:
+            self._redraw(pictures.curves(EMPTY, self.running.model_dump()))
+
+    def stopped(self) -> None:
+        self.growing = None
+        self._redraw(self.drawn or pictures.curves(EMPTY, self.spec.model_dump()))
+
+    def _ghost(self, result: Result | None = None) -> Chart | None:
+        """The curves of the run before, if they belong to the same scenario."""
+        if self.result is None or self.drawn is None:
+            return None
+        now = result.spec["scenario"] if result is not None else self.running.scenario if self.running else ""
+        same_question = result is not None and result.spec == self.result.spec
+        return self.drawn if self.result.spec["scenario"] == now and not same_question else None
+
+    def _marker_to_best(self, result: Result) -> None:
+        best = pictures.best_scalar(result.tables["sweep"], str(result.spec["methods"][0]))
+        if best is not None:
+            self._placed = best
+            self.chart.position = best
+
+    def _say(self, result: Result) -> None:
+        odd = "".join(f"<p>{sentence}</p>" for sentence in words.oddities(result))
+        self.verdicts.value = (
+            '<div class="gd-questions">'
+            f"<section><h3>Is this a good edit?</h3><p>{words.good_edit(result)}</p></section>"
+            f"<section><h3>Is this where retraining would land?</h3><p>{words.retraining_lands(result)}</p></section>"
+            f"</div>{odd}"
+        )
+        self.scores.value = tables.scores_html(result) + f'<p class="gd-help">{words.facts(result)}</p>'
+
+    def _layers(self) -> ipywidgets.Widget:
+        figure = live_figure(pictures.layers(self._shown(), dark=self.context.page.dark))
+        return ipywidgets.VBox(
+            [figure, html(f"<details><summary>As a table</summary>{tables.layers_html(self._shown())}</details>")]
+        )
+
+    def _confusion(self) -> ipywidgets.Widget:
+        classes = self.card.classes if self.card is not None else ()
+        return html(tables.confusion_html(self._shown(), classes))
+
+    # --- scenarios --------------------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        self._refresh_offers()
+        super().opened()
+
+    def update(self, before: RemovalSpec) -> None:
+        if self.spec.scenario != before.scenario:
+            self._refresh_offers()
+            fitting = self._fitting_classes()
+            if fitting != self.spec.forget_classes:
+                self.form.set(forget_classes=list(fitting))
+                return  # the form has changed again and comes back here
+        super().update(before)
+
+    def run(self) -> None:
+        super().run()
+        self._stage = ""
+
+    def poll(self) -> None:
+        super().poll()
+        if self.card is None and self.bar.status != self._stage:
+            # The scenario becomes known while a run loads it: then its classes can be offered.
+            self._stage = self.bar.status
+            self._refresh_offers()
+
+    def may_run_alone(self) -> bool:
+        offer = self.offers.get(self.spec.scenario)
+        return offer is None or offer.state != "command"
+
+    def _fitting_classes(self) -> tuple[int, ...]:
+        if self.card is None:
+            return self.spec.forget_classes
+        count = len(self.card.classes)
+        kept = tuple(item for item in self.spec.forget_classes if item < count)[: count - 1]
+        return kept or (min(8, count - 1),)
+
+    def _refresh_offers(self) -> None:
+        self.offers = {offer.name: offer for offer in self.context.connect().offers()}
+        self.form.offer("scenario", [_scenario_choice(offer) for offer in self.offers.values()])
+        offer = self.offers.get(self.spec.scenario)
+        self.card = offer.card if offer is not None else None
+        self.form.offer("forget_classes", _class_choices(self.card))
+
+    # --- ways out ---------------------------------------------------------------------------------------------------
+
+    def export_figures(self) -> Sequence[go.Figure]:
+        return pictures.figures(self._shown())
+
+    def export_words(self) -> Sequence[str]:
+        result = self._shown()
+        return [
+            words.facts(result),
+            f"Is this a good edit? {words.good_edit(result)}",
+            f"Is this where retraining would land? {words.retraining_lands(result)}",
+            *words.oddities(result),
+        ]
+
+
+def live_figure(figure: go.Figure) -> ipywidgets.Widget:
+    """A plotly figure as a widget. The figure is complete before it is wrapped: Voila shows no later change."""
+    # Without this, importing the widget builds a grammar for minutes of a visitor's life: nbformat asks for it in vain.
+    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    from plotly.graph_objects import FigureWidget
+
+    widget = FigureWidget(figure)
+    widget._config = PLOTLY_CONFIG
+    return widget
+
+
+def _scenario_choice(offer: Offer) -> dict[str, Any]:
+    note = offer.summary
+    if offer.card is not None and offer.card.test_accuracy is not None:
+        note += f"; {offer.card.parameters:,} parameters, test accuracy {offer.card.test_accuracy:.1f} %"
+    elif offer.state == "quick":
+        note += "; is trained at first use"
+    return {"value": offer.name, "label": offer.title, "note": note, "command": offer.command}
+
+
+def _class_choices(card: ScenarioCard | None) -> list[dict[str, Any]]:
+    if card is None:
+        return []
+    return [
+        {
+            "value": place,
+            "label": name,
+            "images": list(card.thumbnails[place][:3]) if place < len(card.thumbnails) else [],
+            "note": f"{card.train_counts[place]} training images" if place < len(card.train_counts) else "",
+        }
+        for place, name in enumerate(card.classes)
+    ]
