@@ -1,0 +1,302 @@
+"""The dispatcher: the one thread that decides which run starts when, and the only one that owns an executor."""
+
+from __future__ import annotations
+
+import json
+import logging
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+
+from gif_dash import catalog
+from gif_dash.compute.cards import admit, admit_scenario, look_up, remember
+from gif_dash.compute.executors import Executor, Failure
+from gif_dash.compute.jobs import JobTable, Ticket, preparation, prepared_scenario
+from gif_dash.compute.reporter import Update
+from gif_dash.compute.store import Store
+from gif_dash.compute.work import Answer, Task, sentence, spec_from, task_for
+from gif_dash.specs import Spec
+
+log = logging.getLogger("gif_dash")
+
+#: Seconds between two looks at the job table.
+TICK = 0.05
+#: Seconds that a run has to stop after it was asked to, before its worker is killed.
+GRACE = 10.0
+#: The dispatcher as an asker: it prepares scenarios when there is nothing else to do.
+OWN = "dispatcher"
+
+
+@dataclass(eq=False)
+class _Run:
+    """A run that is queued or running.
+
+    `spec` is None for the preparation of `scenario`; `tickets` maps the tickets that wait for it to their askers.
+    """
+
+    job: str
+    text: str
+    spec: Spec | None
+    scenario: str
+    order: int
+    tickets: dict[str, str] = field(default_factory=dict)
+    task: Task | None = None
+    stopping: float | None = None
+    killed: bool = False
+    tables: dict[str, str] = field(default_factory=dict)
+    version: int = 0
+    shown: tuple[int, str] = (0, "")
+
+
+class Dispatcher:
+    """Reads wishes from the job table, runs them on the executor, writes results to the store.
+
+    Args:
+        table: shared with the askers.
+        executor: this dispatcher's own; opened and closed with it.
+        store: where results go, at once.
+        patience: seconds after which an asker who did not look has left; None: askers leave by saying so only.
+        patient: askers may start downloads and long trainings.
+        warm: scenarios to load when there is nothing else to do, so that the first visitor finds them ready.
+    """
+
+    def __init__(
+        self,
+        table: JobTable,
+        executor: Executor,
+        store: Store,
+        *,
+        patience: float | None = 30.0,
+        patient: bool = False,
+        warm: Sequence[str] = (),
+    ) -> None:
+        self._table, self._executor, self._store = table, executor, store
+        self._patience, self._patient = patience, patient
+        for name in warm:
+            table.ask(_name(), OWN, preparation(name))
+        self._queued: list[_Run] = []
+        self._running: dict[str, _Run] = {}  # by name of the task
+        self._finished: set[str] = set()  # jobs that are over but still in the table
+        self._inbox: queue.SimpleQueue[tuple[str, Update | Answer | Failure]] = queue.SimpleQueue()
+        self._wake, self._closing = threading.Event(), threading.Event()
+        self._order = count()
+        self._thread = threading.Thread(target=self._loop, name="gif-dash-dispatcher", daemon=True)
+
+    def open(self) -> None:
+        """Start; returns at once."""
+        self._executor.open(self)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop every run and release the executor."""
+        self._closing.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=10)
+        self._executor.close()
+
+    def wake(self) -> None:
+        """There is something new in the table (spares an asker of this process the wait for the next look)."""
+        self._wake.set()
+
+    def updated(self, task: str, update: Update) -> None:
+        self._inbox.put((task, update))
+        self._wake.set()
+
+    def ended(self, task: str, end: Answer | Failure) -> None:
+        self._inbox.put((task, end))
+        self._wake.set()
+
+    # -- the loop -----------------------------------------------------------------------------------------------------
+
+    def _loop(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait(TICK)
+            self._wake.clear()
+            for step in (self._hear, self._read_tickets, self._insist, self._start, self._show_positions):
+                try:
+                    step()
+                except Exception:
+                    log.exception("The dispatcher failed in one step and goes on")
+                    self._closing.wait(1)
+
+    def _hear(self) -> None:
+        """Messages of the executor."""
+        while not self._inbox.empty():
+            name, message = self._inbox.get()
+            run = self._running.get(name)
+            if isinstance(message, Update):
+                if run is not None and run.stopping is None:
+                    self._show(run, message)
+                continue
+            if run is not None:
+                del self._running[name]
+                self._guarded(run, partial(self._end, run, message))
+
+    def _read_tickets(self) -> None:
+        """Attach new askers, notice who has left, forget what nobody waits for."""
+        now = time.time()
+        gone: list[str] = []
+        awaited: set[str] = set()
+        for ticket in self._table.tickets():
+            if ticket.asker == OWN:
+                absent = ticket.job in self._finished
+            else:
+                absent = self._patience is not None and now - ticket.seen > self._patience
+            if ticket.gone or absent:
+                gone.append(ticket.ticket)
+                continue
+            awaited.add(self._attach(ticket) if ticket.job is None else ticket.job)
+        if gone:
+            self._table.drop_tickets(gone)
+        for run in [*self._queued, *self._running.values()]:
+            for name in gone:
+                run.tickets.pop(name, None)
+            if not run.tickets and run.stopping is None:
+                self._cancel(run)
+        if forgotten := self._finished - awaited:
+            self._table.drop_jobs(forgotten)
+            self._finished -= forgotten
+
+    def _insist(self) -> None:
+        """Kill what was asked to stop and did not."""
+        for name, run in self._running.items():
+            if run.stopping is not None and not run.killed and time.monotonic() - run.stopping > GRACE:
+                log.warning("A cancelled run did not stop within %g s; its worker is killed", GRACE)
+                run.killed = True
+                self._executor.kill(name)
+
+    def _start(self) -> None:
+        """Fill free slots."""
+        if problem := self._executor.problem:
+            for run in list(self._queued):
+                self._queued.remove(run)
+                self._finish(run, "failed", error=problem)
+            return
+        while self._queued and self._executor.slots > len(self._running):
+            run = self._ordered()[0]
+            self._queued.remove(run)
+            self._guarded(run, partial(self._launch, run))
+
+    # -- one run ------------------------------------------------------------------------------------------------------
+
+    def _attach(self, ticket: Ticket) -> str:
+        """Join the ticket to an identical run that is queued or running, or to a new one."""
+        for run in [*self._queued, *self._running.values()]:
+            if run.text == ticket.spec and run.stopping is None:
+                break
+        else:
+            run = _Run(_name(), ticket.spec, None, "", next(self._order))
+            self._table.open_job(run.job, run.text)
+            self._guarded(run, partial(self._admit, run))
+        run.tickets[ticket.ticket] = ticket.asker
+        self._table.attach(ticket.ticket, run.job)
+        return run.job
+
+    def _admit(self, run: _Run) -> None:
+        """Queue a new run, unless it cannot be or need not be computed."""
+        if (name := prepared_scenario(run.text)) is not None:
+            run.scenario = name
+            admit_scenario(name, self._store, patient=self._patient)
+        else:
+            run.spec = spec_from(run.text)
+            admit(run.spec, self._store, patient=self._patient)
+            if (found := look_up(run.spec, self._store)) is not None:
+                self._finish(run, "done", result=found)
+                return
+        self._queued.append(run)
+
+    def _launch(self, run: _Run) -> None:
+        if run.spec is None:
+            entry = catalog.SCENARIOS.get(run.scenario)
+            run.task = Task(_name(), scenario=run.scenario, entry=entry, patient=self._patient)
+        else:
+            run.task = task_for(run.spec, _name(), known=self._store.known(run.spec), patient=self._patient)
+        self._running[run.task.name] = run
+        self._table.update_job(run.job, state="running", position=0, stage="", started=time.time())
+        self._executor.start(run.task)
+
+    def _show(self, run: _Run, update: Update) -> None:
+        values = {"stage": update.stage, "fraction": update.fraction, "seconds_left": update.seconds_left}
+        if update.tables:
+            run.tables |= update.tables
+            run.version += 1
+            texts = (f"{json.dumps(name)}: {text}" for name, text in run.tables.items())
+            values |= {"version": run.version, "partial": "{" + ", ".join(texts) + "}"}
+        self._table.update_job(run.job, **values)
+
+    def _cancel(self, run: _Run) -> None:
+        """Nobody waits for it any more."""
+        if run in self._queued:
+            self._queued.remove(run)
+            self._finish(run, "cancelled")
+        elif run.task is not None:
+            run.stopping = time.monotonic()
+            self._table.update_job(run.job, state="cancelled", finished=time.time())
+            self._executor.stop(run.task.name)
+
+    def _end(self, run: _Run, end: Answer | Failure) -> None:
+        if isinstance(end, Failure):
+            self._finish(run, end.state, error=end.reason)
+            return
+        if (card := end.parsed_card) is not None:
+            remember(card)
+        if run.spec is None:
+            if card is not None:
+                self._store.put_card(card)
+            self._finish(run, "done")
+            return
+        key = self._store.put(run.spec, end)
+        data = end.result if end.result is not None else self._store.get_packed(key)
+        if data is not None:
+            self._finish(run, "done", result=data)
+        else:  # it was in the store when the run started, and is no longer: compute it after all
+            self._queued.insert(0, run)
+
+    def _finish(self, run: _Run, state: str, *, error: str = "", result: bytes | None = None) -> None:
+        values = {"error": error, "result": result, "finished": time.time(), "position": 0}
+        self._table.update_job(run.job, state=state, **values)
+        self._finished.add(run.job)
+
+    def _guarded(self, run: _Run, step: Callable[[], None]) -> None:
+        """A fault in one run ends that run, with a sentence."""
+        try:
+            step()
+        except Exception as error:
+            self._finish(run, "failed", error=sentence(error))
+
+    # -- the queue ----------------------------------------------------------------------------------------------------
+
+    def _ordered(self) -> list[_Run]:
+        """Queued runs in the order in which they will start: everybody's first, then everybody's second, and so on;
+        among equals, first come, first served. A run with several askers counts for the one it serves first, and the
+        dispatcher's own preparations come last."""
+        turns: dict[str, int] = {OWN: 1_000_000}
+        for run in self._running.values():
+            for asker in set(run.tickets.values()):
+                turns[asker] = turns.get(asker, 0) + 1
+        rank: dict[str, tuple[int, int]] = {}
+        for run in sorted(self._queued, key=lambda run: run.order):
+            askers = set(run.tickets.values())
+            rank[run.job] = (min((turns.get(asker, 0) for asker in askers), default=0), run.order)
+            for asker in askers:
+                turns[asker] = turns.get(asker, 0) + 1
+        return sorted(self._queued, key=lambda run: rank[run.job])
+
+    def _show_positions(self) -> None:
+        if not self._queued:
+            return
+        stage = "" if self._executor.slots else "The worker is starting"
+        for position, run in enumerate(self._ordered(), start=1):
+            if run.shown != (position, stage):
+                run.shown = (position, stage)
+                self._table.update_job(run.job, position=position, stage=stage)
+
+
+def _name() -> str:
+    return uuid.uuid4().hex

@@ -1,0 +1,350 @@
+"""The result store: one SQLite file in the user's cache folder, shared by every process that computes or looks up."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gif_dash.compute import keys
+from gif_dash.compute.paths import cache_dir
+from gif_dash.compute.work import Answer, unpack
+from gif_dash.results import Result, ScenarioCard
+from gif_dash.specs import Spec
+
+log = logging.getLogger("gif_dash")
+T = TypeVar("T")
+
+#: Number of the schema below; a file with another number is set aside.
+SCHEMA = 1
+#: Marks the file as ours ("gifd").
+APPLICATION = 0x67696664
+_SECONDS_TO_WAIT = 10.0
+
+_TABLES = """
+CREATE TABLE results (
+    key TEXT PRIMARY KEY, experiment TEXT NOT NULL, scenario TEXT NOT NULL, spec TEXT NOT NULL, result BLOB NOT NULL,
+    code TEXT NOT NULL, fingerprint TEXT NOT NULL, created REAL NOT NULL, seconds REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX questions ON results (spec, code);
+CREATE TABLE cards (name TEXT PRIMARY KEY, card TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class _Unusable(Exception):
+    """The file is there but is no store of ours."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stored result without its tables.
+
+    Attributes:
+        key: see `gif_dash.compute.keys.result_key`.
+        spec: the question's canonical JSON.
+        code: hash of the code that computed it.
+        created: seconds since the epoch.
+        seconds: wall time it took.
+    """
+
+    key: str
+    experiment: str
+    scenario: str
+    spec: str
+    code: str
+    fingerprint: str
+    created: float
+    seconds: float
+
+
+class Store:
+    """Results by key and scenario cards by name.
+
+    Every method may be called from any thread. A damaged or foreign file is renamed and a new one made; where nothing
+    can be written, results are kept in memory. Either way nothing is raised, and `warning` says so.
+
+    Args:
+        folder: where `store.sqlite` lies or is made.
+
+    Attributes:
+        path: of the file.
+        warning: one sentence when results will not outlive the process or a file was set aside; else empty.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "store.sqlite"
+        self.warning = ""
+        self._lock = threading.RLock()
+        self._memory: sqlite3.Connection | None = None
+        self._disk: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+        self._writable = True
+        with self._lock:
+            self._open()
+
+    # -- results ------------------------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> Result | None:
+        """The result with this key."""
+        data = self.get_packed(key)
+        return None if data is None else unpack(data)
+
+    def get_packed(self, key: str) -> bytes | None:
+        """The result with this key as `gif_dash.compute.work.pack` made it."""
+        rows = self._read("SELECT result FROM results WHERE key = ?", (key,))
+        return rows[0][0] if rows else None
+
+    def put(self, spec: Spec, answer: Answer) -> str:
+        """Keep an answer (result and card) in one transaction; an older row with the same key is replaced.
+
+        Returns:
+            The key.
+        """
+        card = answer.parsed_card
+        fingerprint = card.fingerprint if card is not None else ""
+        key, code = keys.result_key(spec, fingerprint), keys.code_hash(spec.experiment)
+        row = (key, spec.experiment, keys.scenario_of(spec), spec.canonical(), answer.result, code, fingerprint)
+
+        def write(connection: sqlite3.Connection) -> None:
+            if answer.result is not None:
+                sql = "INSERT OR REPLACE INTO results VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                connection.execute(sql, (*row, time.time(), answer.seconds))
+            if card is not None:
+                connection.execute("INSERT OR REPLACE INTO cards VALUES (?, ?)", (card.name, answer.card))
+
+        self._write(write)
+        return key
+
+    def known(self, spec: Spec) -> frozenset[str]:
+        """Fingerprints of the scenario for which this very question is answered, by today's code."""
+        sql = "SELECT fingerprint FROM results WHERE spec = ? AND code = ?"
+        return frozenset(row[0] for row in self._read(sql, (spec.canonical(), keys.code_hash(spec.experiment))))
+
+    def history(self, experiment: str = "") -> list[Row]:
+        """What was computed, newest first; of one experiment, or of all. Rows of older code are among them."""
+        columns = "key, experiment, scenario, spec, code, fingerprint, created, seconds"
+        sql = f"SELECT {columns} FROM results WHERE ? IN ('', experiment)"
+        rows = [Row(*row) for row in self._read(sql, (experiment,))]
+        return sorted(rows, key=lambda row: row.created, reverse=True)
+
+    # -- scenario cards -----------------------------------------------------------------------------------------------
+
+    def card(self, name: str) -> ScenarioCard | None:
+        """The scenario's card as it was when last loaded; whether it still holds is asked of `cards.believed`."""
+        rows = self._read("SELECT card FROM cards WHERE name = ?", (name,))
+        if not rows:
+            return None
+        try:
+            return ScenarioCard.model_validate_json(rows[-1][0])
+        except ValueError:  # written by another version of gif_dash
+            return None
+
+    def put_card(self, card: ScenarioCard) -> None:
+        """Keep or replace a scenario's card."""
+        row = (card.name, card.model_dump_json())
+        self._write(lambda connection: connection.execute("INSERT OR REPLACE INTO cards VALUES (?, ?)", row))
+
+    def close(self) -> None:
+        """Release the file. What was kept in memory only is gone."""
+        with self._lock:
+            for connection in (self._disk, self._memory):
+                if connection is not None:
+                    connection.close()
+            self._disk = self._memory = None
+
+    # -- the file -----------------------------------------------------------------------------------------------------
+
+    def _read(self, sql: str, values: tuple[Any, ...]) -> list[Any]:
+        """Rows of the file, then those of the memory."""
+        with self._lock:
+            rows: list[Any] = []
+            self._follow()
+            if self._disk is not None:
+                try:
+                    rows = self._disk.execute(sql, values).fetchall()
+                except sqlite3.DatabaseError as error:
+                    self._recover(error)
+                    if self._disk is not None:
+                        with suppress(sqlite3.DatabaseError):
+                            rows = self._disk.execute(sql, values).fetchall()
+            if self._memory is not None:
+                rows += self._memory.execute(sql, values).fetchall()
+            return rows
+
+    def _write(self, write: Callable[[sqlite3.Connection], object]) -> None:
+        """One transaction on the file, or in memory where the file takes none."""
+        with self._lock:
+            self._follow()
+            for _ in range(2):
+                if self._disk is None or not self._writable:
+                    break
+                try:
+                    with _transaction(self._disk):
+                        write(self._disk)
+                    return
+                except sqlite3.DatabaseError as error:
+                    if not self._recover(error):
+                        self._warn(f"Results are kept in memory only: {self.path} cannot be written ({error})")
+                        break
+            if self._memory is None:
+                self._memory = _sqlite("file::memory:")
+                self._memory.executescript(_TABLES)
+            with _transaction(self._memory):
+                write(self._memory)
+
+    def _follow(self) -> None:
+        """The file may have been deleted, or set aside by another process: then open the one that is there now."""
+        if self._disk is not None and _identity(self.path) != self._identity:
+            self._disk.close()
+            self._disk = None
+            self._open()
+
+    def _open(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            self._warn(f"Results are kept in memory only: {self.path.parent} cannot be made ({error.strerror})")
+            return
+        for _ in range(3):  # a second process may set the same damaged file aside at the same time
+            identity = _identity(self.path)
+            try:
+                self._disk, self._writable = _connect(self.path)
+                self._identity = _identity(self.path)
+                if not self._writable:
+                    self._warn(f"Results are kept in memory only: {self.path} is read-only")
+                return
+            except _Unusable as error:
+                self._set_aside(identity, str(error))
+            except (sqlite3.OperationalError, OSError) as error:
+                self._warn(f"Results are kept in memory only: {self.path} cannot be opened ({error})")
+                return
+            except sqlite3.DatabaseError as error:
+                self._set_aside(identity, str(error))
+
+    def _recover(self, error: sqlite3.DatabaseError) -> bool:
+        """After an error: whether a new file is open. Full disks, locks and read-only folders are no damage."""
+        if isinstance(error, sqlite3.OperationalError | sqlite3.IntegrityError):
+            return False
+        if self._disk is not None:
+            self._disk.close()
+            self._disk = None
+        self._set_aside(self._identity, str(error))
+        self._open()
+        return self._disk is not None
+
+    def _set_aside(self, identity: tuple[int, int] | None, reason: str) -> None:
+        """Rename the file, unless another process has done so already."""
+        if identity is None or _identity(self.path) != identity:
+            return
+        target = self.path.with_name(f"store.set-aside-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.sqlite")
+        try:
+            self.path.replace(target)
+            for suffix in ("-wal", "-shm", "-journal"):
+                with suppress(FileNotFoundError):
+                    Path(f"{self.path}{suffix}").replace(f"{target}{suffix}")
+        except OSError as error:
+            log.warning("%s cannot be set aside: %s", self.path, error)
+        self._warn(f"The result store was unusable ({reason}) and was set aside as {target.name}; a new one was made")
+
+    def _warn(self, sentence: str) -> None:
+        if sentence != self.warning:
+            log.warning("%s", sentence)
+        self.warning = sentence
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+        raise
+
+
+def _connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A connection to a valid store, and whether it can be written.
+
+    Raises:
+        _Unusable: the file is damaged, foreign or of another version.
+        sqlite3.Error: as SQLite says.
+    """
+    try:
+        return _prepare(_sqlite(path.resolve().as_uri())), True
+    except sqlite3.OperationalError:
+        if not path.is_file() or (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+            raise
+    # A file in WAL mode cannot be opened in a folder without write access, except as one that nobody changes.
+    connection = _sqlite(f"{path.resolve().as_uri()}?mode=ro&immutable=1")
+    _validate(connection)
+    return connection, False
+
+
+def _sqlite(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, timeout=_SECONDS_TO_WAIT, isolation_level=None, check_same_thread=False, uri=True)
+
+
+def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
+    try:
+        for mode in ("WAL", "DELETE"):
+            try:
+                connection.execute(f"PRAGMA journal_mode = {mode}")
+                break
+            except sqlite3.OperationalError:  # refused, as on some network file systems
+                if mode == "DELETE":
+                    raise
+        connection.execute("PRAGMA synchronous = NORMAL")
+        with _transaction(connection):
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+                for statement in filter(str.strip, _TABLES.split(";")):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA application_id = {APPLICATION}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA}")
+        _validate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _validate(connection: sqlite3.Connection) -> None:
+    application = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if application != APPLICATION:
+        raise _Unusable("it is a file of another program")
+    if version != SCHEMA:
+        raise _Unusable(f"its version is {version}, this program's is {SCHEMA}")
+    tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not {"results", "cards"} <= tables:
+        raise _Unusable("tables are missing")
+
+
+_stores: dict[Path, Store] = {}
+_stores_lock = threading.Lock()
+
+
+def open_store(folder: Path | None = None) -> Store:
+    """The store of a folder (`cache_dir()` by default), one object per process and folder."""
+    folder = cache_dir() if folder is None else folder
+    with _stores_lock:
+        if folder not in _stores:
+            _stores[folder] = Store(folder)
+        return _stores[folder]

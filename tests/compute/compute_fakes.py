@@ -1,0 +1,85 @@
+"""Experiments that do what a test needs, importable by worker processes; no torch in them."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import time
+from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+
+from gif_dash.catalog import ExperimentEntry
+from gif_dash.progress import Progress
+from gif_dash.results import Result, ScenarioCard
+from gif_dash.specs import Spec, SpecError
+
+STEP = 0.02  # seconds
+
+
+class FakeSpec(Spec):
+    """What the fake experiment is to do, and the file in which it counts its runs."""
+
+    experiment: ClassVar[str] = "fake"
+
+    mode: str = "count"
+    steps: int = 5
+    tag: int = 0
+    log: str = ""
+
+
+class FakeScenarioSpec(FakeSpec):
+    """The same about a scenario."""
+
+    experiment: ClassVar[str] = "fake-scenario"
+
+    scenario: str = "tiny"
+
+    def check(self, card: ScenarioCard | None) -> None:
+        if card is not None and self.tag >= len(card.classes):
+            raise SpecError(f"{card.name} has classes 0 to {len(card.classes) - 1}", "tag")
+
+
+ENTRIES = (
+    ExperimentEntry("fake", "Fake", "compute_fakes:FakeSpec", "compute_fakes:run", needs_scenario=False),
+    ExperimentEntry("fake-scenario", "Fake", "compute_fakes:FakeScenarioSpec", "compute_fakes:run"),
+)
+
+
+class FakeError(Exception):
+    """Of no class that is meant for people."""
+
+
+def run(spec: FakeSpec, progress: Progress) -> Result:
+    """Counts to `steps`, or misbehaves as `mode` says."""
+    with Path(spec.log).open("a") as log:
+        log.write(f"{os.getpid()} {spec.tag}\n")
+    if spec.mode == "sentence":
+        raise SpecError("this cannot be computed, choose another tag", "tag")
+    if spec.mode == "bug":
+        raise FakeError("secret detail\nsecond line")
+    if spec.mode == "exit":
+        raise SystemExit(3)
+    if spec.mode == "stubborn":
+        time.sleep(spec.steps * STEP)
+    rows: list[dict[str, float]] = []
+    progress.stage("Counting", spec.steps)
+    for step in range(spec.steps):
+        progress.check()
+        time.sleep(STEP)
+        if spec.mode == "die" and step == 1 and not os.environ.get("GIF_DASH_TEST_SURVIVES"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        rows.append({"step": step, "value": math.nan if step == 0 else math.inf if step == 1 else step / 3})
+        progress.advance()
+        progress.partial("counts", pd.DataFrame(rows))
+    table = pd.DataFrame(rows).assign(text=[f"Zeile {row['step']} – ✓" for row in rows])
+    provenance = {"seconds": 0.5, "nan": math.nan, "inf": -math.inf, "pid": os.getpid()}
+    return Result({"experiment": spec.experiment, **spec.model_dump(mode="json")}, {"counts": table}, provenance)
+
+
+def runs(spec: FakeSpec) -> int:
+    """How often specs with this log were computed."""
+    file = Path(spec.log)
+    return len(file.read_text().splitlines()) if file.exists() else 0
