@@ -166,12 +166,6 @@ def registered(name: str) -> Scenario | None:
     return registrations().get(name)
 
 
-def registrations() -> dict[str, Scenario]:
-    """All scenarios registered in this process, by name."""
-    with _lock:
-        return dict(_registered)
-
-
 def get(name: str) -> Scenario:
     """The scenario of that name: one registered in this process, or one of the catalog.
 
