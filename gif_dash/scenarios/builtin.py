@@ -101,13 +101,14 @@ def _mnist(train: bool) -> TensorDataset:
         f"put {', '.join(_MNIST_FILES)} into {folder}, or name the folder that holds MNIST/raw "
         "with --data-dir or GIF_DASH_DATA"
     )
+    present = all((folder / name).is_file() for name in _MNIST_FILES)
     try:
-        present = all((folder / name).is_file() for name in _MNIST_FILES)
         data = MNIST(root, train=train, download=not present)
-    except (OSError, RuntimeError) as error:
+        inputs = data.data.to(torch.float32).div_(255).sub_(MNIST_MEAN).div_(MNIST_STD).unsqueeze(1)
+        return TensorDataset(inputs, data.targets.to(torch.int64))
+    except Exception as error:  # torchvision's reader and downloader raise many kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ScenarioError(f"MNIST is not in {root} and could not be downloaded ({reason}); {what_to_do}") from error
-    except (ValueError, AssertionError) as error:
-        raise ScenarioError(f"MNIST in {root} cannot be read; {what_to_do}") from error
-    inputs = data.data.to(torch.float32).div_(255).sub_(MNIST_MEAN).div_(MNIST_STD).unsqueeze(1)
-    return TensorDataset(inputs, data.targets.to(torch.int64))
+        problem = (
+            f"MNIST in {root} cannot be read" if present else f"MNIST is not in {root} and could not be downloaded"
+        )
+        raise ScenarioError(f"{problem} ({reason}); {what_to_do}") from error

@@ -70,7 +70,7 @@ def recipe_text(recipe: Recipe | None) -> str:
 def fingerprint(scenario: Scenario, model: nn.Module, train: Split, test: Split) -> str:
     """Hash of everything that decides what an experiment on the scenario computes."""
     return digest(
-        list(scenario.classes),
+        tuple(map(str, scenario.classes)),
         architecture(model),
         state_hash(model.state_dict()),
         data_hash(train),

@@ -76,13 +76,14 @@ def read(path: Path, key: str, like: Mapping[str, Tensor]) -> tuple[State, dict[
 
     A file that is damaged or is something else is renamed to ``….damaged`` and reported as absent.
     """
-    if not path.is_file():
-        return None
     try:
         with safetensors.safe_open(path, framework="pt", device="cpu") as file:
             metadata: dict[str, str] = dict(file.metadata() or {})
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+            # clones: the tensors are views of the file, which may be replaced or damaged later
+            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (not a mapping)
         problem = _problem(state, metadata, key, like)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         log.warning("%s cannot be read (%s)", path, error)
         return None

@@ -125,7 +125,7 @@ def train(
         optimizer = torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay)
     total = steps(recipe, len(indices))
     parts = math.ceil(len(indices) / recipe.batch)
-    order = torch.Generator().manual_seed(seed)
+    order, noise = (torch.Generator().manual_seed(seed) for _ in range(2))
     progress.stage(title, total)
     model.train()
     step = 0
@@ -138,7 +138,7 @@ def train(
             inputs, targets = examples.batch(chunk)
             # Forked at every step, not around the whole training: a notebook's own use of the random state
             # goes on meanwhile in another thread, and neither may see the other.
-            with seeded(seed + step + 1):
+            with seeded(int(torch.randint(2**62, (), generator=noise))):
                 outputs = model(inputs)
             optimizer.zero_grad(set_to_none=True)
             torch.autograd.backward(loss(outputs, targets, reduction="none").mean())

@@ -135,9 +135,12 @@ def test_without_mnist_a_sentence_says_what_to_do(root: Path, offline: list[str]
 def test_damaged_mnist_files_are_a_sentence(root: Path, offline: list[str]) -> None:
     for prefix in ("train", "t10k"):
         write_idx(root / "MNIST" / "raw", prefix, np.zeros((5, 28, 28), np.uint8), np.zeros(5, np.uint8))
-    (root / "MNIST" / "raw" / "train-images-idx3-ubyte").write_bytes(b"\0\0\10\3\0")
-    with pytest.raises(ScenarioError, match="cannot be read"):
-        get("mnist-cnn")
+    file = root / "MNIST" / "raw" / "train-images-idx3-ubyte"
+    for content in (b"", b"\0\0\10\3\0", file.read_bytes()[:-9], file.read_bytes().replace(b"\5", b"\4", 1)):
+        file.write_bytes(content)
+        with pytest.raises(ScenarioError, match="cannot be read"):
+            get("mnist-cnn")
+    assert offline == []
 
 
 @pytest.mark.data
