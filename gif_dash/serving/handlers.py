@@ -71,6 +71,11 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
             self.log.exception("the page could not be built")
             self.write("<script>gifDashFailed()</script></body></html>")
 
+    def should_use_rendered_notebook(self, *args: Any) -> bool:
+        """Only if a kernel is running already: one that is still to be started would be waited for."""
+        pool = getattr(self.kernel_manager, "_pools", {}).get(self.notebook_path, [])
+        return bool(pool) and pool[0].done() and super().should_use_rendered_notebook(*args)
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         self.finish(error_page(self, status_code))
 

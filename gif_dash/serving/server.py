@@ -75,6 +75,9 @@ def configuration(*, pool: int = 1, idle_timeout: int = 900, idle_interval: int 
     config.NotebookNotary.db_file = ":memory:"
     # A kernel that died would come back empty, behind a page that no longer fits it.
     config.AsyncIOLoopKernelManager.autorestart = False
+    # The page that was just asked for needs the processor more than the next visitor does; who comes before the pool is
+    # full again gets a kernel of their own at once (`PageHandler.should_use_rendered_notebook`).
+    config.VoilaKernelManager.fill_delay = 5.0
     config.VisitorKernels.cull_idle_timeout = idle_timeout
     config.VisitorKernels.cull_interval = idle_interval
     config.VisitorKernels.cull_connected = False
