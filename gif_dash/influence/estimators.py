@@ -34,7 +34,8 @@ class SolveReport:
         iterations: solver steps taken.
         products: Hessian-vector products, those for σ_max included.
         seconds: wall time.
-        sigma_max: largest singular value of the system, estimated from below (exact for direct).
+        sigma_max: largest singular value of the system, estimated from below (exact for direct); with damping, the
+            estimate that λ was derived from.
         relative_residual: ‖Ax − b‖/‖b‖; does not go to 0 for GIF.
         optimality: ‖Aᵀr‖/(σ_max‖r‖), damping included (see `solvers.Solution`); goes to 0 for every method.
         damping: λ/σ_max as asked.
@@ -143,7 +144,7 @@ def _system(method: Method, hessian: Curvature, gradient: Tensor, indices: Tenso
     """The least-squares problem of a method."""
 
     def full(v: Tensor) -> Tensor:
-        return hessian.matvec(v, tick)
+        return hessian.matvec(v, tick).to(gradient)
 
     def spread(x: Tensor) -> Tensor:
         return torch.zeros_like(gradient).index_copy_(0, indices, x)
@@ -176,7 +177,7 @@ def _solve(system: System, solver: Solver, iterations: int, damping: float, memo
         return solvers.trivial(system)
     absolute = damping * sigma_max
     if solver == "cgls":
-        return solvers.cgls(system, iterations, absolute)
+        return solvers.cgls(system, iterations, absolute, sigma_max)
     constant = NEUMANN_MARGIN * math.hypot(sigma_max, absolute) / math.sqrt(2)
     return solvers.neumann(system, iterations, constant, sigma_max, absolute)
 

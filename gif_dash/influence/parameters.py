@@ -96,7 +96,8 @@ class ParameterIndex:
         """The index of a model.
 
         Raises:
-            InfluenceError: if the model has no trainable parameter, or not all are floating point of one dtype and device.
+            InfluenceError: if the model has no trainable parameter, or they are not floating point of one dtype on one
+                device.
         """
         modules = list(model.named_modules())
         modules.sort(key=lambda item: not isinstance(item[1], SELECTABLE))  # stable: selectable layers claim first

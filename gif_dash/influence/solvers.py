@@ -75,7 +75,7 @@ def tolerance(dtype: torch.dtype) -> float:
     return 100 * torch.finfo(dtype).eps
 
 
-def cgls(system: System, iterations: int, damping: float = 0.0) -> Solution:
+def cgls(system: System, iterations: int, damping: float = 0.0, sigma_max: float | None = None) -> Solution:
     """Conjugate gradients on the normal equations (Hestenes & Stiefel 1952; Björck 1996, alg. 7.4.1), from x = 0.
 
     k steps cost 1 + 2k products. ‖Ax − b‖² + λ²‖x‖² falls monotonically whatever the spectrum of A. σ_max is reported
@@ -85,6 +85,7 @@ def cgls(system: System, iterations: int, damping: float = 0.0) -> Solution:
         system: the problem.
         iterations: number of steps k; fewer regularise more.
         damping: λ, absolute.
+        sigma_max: the estimate to report instead, where λ was derived from one.
     """
     scale = _norm(system.rhs)
     r = system.rhs / scale
@@ -121,7 +122,8 @@ def cgls(system: System, iterations: int, damping: float = 0.0) -> Solution:
             break
         p = s + (gamma / previous) * p
     largest = _largest_ritz_value(alphas, betas)
-    sigma_max = math.sqrt(max(largest - damping**2, 0.0))
+    if sigma_max is None:
+        sigma_max = math.sqrt(max(largest - damping**2, 0.0))
     optimality *= sigma / math.sqrt(largest) if largest > 0 else 1.0
     return Solution(x * scale, status, len(alphas), _norm(r), optimality, sigma_max)
 
