@@ -126,6 +126,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(cache: Path) -> None:
     prepared = load(scenario, recorder)
     assert load(scenario, recorder) is prepared
     reference = prepared.reference(FORGET, "cold", 0, recorder)
+    assert prepared.has_reference(FORGET, "cold", 0)
     assert prepared.reference(FORGET, "cold", 0, recorder) is reference
     assert len(recorder.trainings) == 2
     assert prepared.card.evidence == {}
@@ -180,7 +181,10 @@ def test_references_without_a_class(new_process: Callable[[], None], cache: Path
     prepared = load(scenario, recorder)
     before = state(prepared)
     assert torch.equal(prepared.forget(classes=[2]), FORGET)
+    assert not prepared.has_reference(FORGET, "cold", 0)
     cold = prepared.reference(FORGET, "cold", 0, recorder)
+    assert prepared.has_reference(FORGET.flip(0), "cold", 0)
+    assert not prepared.has_reference(FORGET, "warm", 0)
     other = prepared.reference(FORGET, "cold", 1, recorder)
     warm = prepared.reference(FORGET, "warm", 0, recorder)
     assert state(prepared) == before
