@@ -91,7 +91,7 @@ def scenarios() -> None:
     states = {"ready": "ready", "quick": "trains in seconds at first use"}
     for offer in connect().offers():
         table.add_row(offer.name, offer.summary, states.get(offer.state, f"prepare with: {offer.command}"))
-    Console().print(table)
+    _print(table)
 
 
 @main.group()
@@ -152,9 +152,32 @@ def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool)
             result.table.to_csv(out, index=False)
         else:
             out.write_text(result.to_json())
-    Console().print(_summary(result))
+    _print(_summary(result))
+    if said := result.provenance.get("incomplete"):
+        click.echo(said)
     if out is not None:
         click.echo(f"{len(result.table)} rows written to {out}")
+
+
+def _print(table: Table) -> None:
+    """As wide as the terminal; wide enough for every column where there is none."""
+    console = Console()
+    Console(width=None if console.is_terminal else 140).print(table)
+
+
+#: What the terminal shows of a removal: column of the table → heading.
+_REMOVAL_COLUMNS = {
+    "method": "method",
+    "mark": "row",
+    "scalar": "s",
+    "self_loss": "self loss",
+    "self_accuracy": "self acc %",
+    "test_loss": "test loss",
+    "test_accuracy": "test acc %",
+    "score": "score",
+    "hvps": "HVPs",
+    "seconds": "solve s",
+}
 
 
 def _summary(result: Result) -> Table:
@@ -162,13 +185,15 @@ def _summary(result: Result) -> Table:
     frame = result.table
     if result.experiment == "removal":
         frame = frame[frame["mark"].isin(("best", "one")) | frame["scalar"].isna()]
-        frame = frame.drop(columns=["choice_score", "forget_loss", "forget_accuracy"])
         frame = frame.merge(result.tables["solves"][["method", "hvps", "seconds"]], on="method", how="left")
+        frame = frame.assign(mark=frame["mark"].map({"": "", "one": "s = 1", "best": "best"}))
+        frame = frame[list(_REMOVAL_COLUMNS)].rename(columns=_REMOVAL_COLUMNS)
     else:
         frame = frame.groupby("method", sort=False).tail(1)
     table = Table(box=None, header_style="bold")
     for name in frame.columns:
-        table.add_column(str(name), justify="left" if name in ("method", "mark") else "right")
+        words = name in ("method", "row")
+        table.add_column(str(name), justify="left" if words else "right", no_wrap=True)
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))
     return table

@@ -66,7 +66,7 @@ def answers(
         tick: called between micro-batches; may raise to cancel.
     """
     losses, predicted, labels = [], [], []
-    for batch in indices.split(micro_batch):
+    for batch in torch.split(indices, micro_batch):
         inputs, targets = examples.batch(batch)
         outputs = model(inputs)
         finite = torch.isfinite(outputs).all(dim=1)
@@ -81,7 +81,7 @@ def stratified_half(labels: Tensor, seed: int = 0) -> Tensor:
     """A fixed half of a test set: boolean mask (n,) with half of each class (rounded up), drawn with a seed."""
     generator = torch.Generator().manual_seed(seed)
     mask = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
+    for label in torch.unique(labels):
         members = (labels == label).nonzero().flatten()
         order = torch.randperm(len(members), generator=generator)
         mask[members[order[: (len(members) + 1) // 2]]] = True

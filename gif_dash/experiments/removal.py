@@ -7,10 +7,9 @@ reported on the other, unless the spec asks for the published protocol (both on 
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -19,15 +18,48 @@ from torch import Tensor
 
 from gif_dash.experiments.metrics import Answers, answers, removal_score, sample, stratified_half
 from gif_dash.experiments.provenance import Stopwatch, provenance
-from gif_dash.influence import Hessian, ParameterIndex, Risk, Update, estimate, select
+from gif_dash.influence import (
+    Hessian,
+    Landing,
+    Method,
+    ParameterIndex,
+    Risk,
+    Selection,
+    Tick,
+    Update,
+    estimate,
+    landing,
+    quadratic_model,
+    removal_gradient,
+    retain_gradient,
+    select,
+    stationarity,
+    trust_ratio,
+)
 from gif_dash.progress import Progress
 from gif_dash.results import Result
-from gif_dash.scenarios import Prepared, load
+from gif_dash.scenarios import Kind, NoColdReference, Prepared, Reference, load
 from gif_dash.specs import LABELS, RemovalSpec
+from gif_dash.spelling import to_cli
 
 COARSE_PER_DECADE = 4
 FINE_POINTS = 8
 ROW_ORDER = ("original", "retrain", "retrain_warm", "gif", "fif", "pif", "if", "gradient")
+SOLVE_COLUMNS = (
+    "method",
+    "solver",
+    "status",
+    "iterations",
+    "hvps",
+    "seconds",
+    "sigma_max",
+    "relative_residual",
+    "optimality",
+    "norm_ratio",
+    "stationarity",
+    "damping",
+    "message",
+)
 #: The removed training images behind a point of the sweep, at most; rows at s = 1 and the best s use all of them.
 FORGET_IMAGES = 500
 #: Trainings expected to take longer than this many seconds are started by a patient asker only.
@@ -99,10 +131,9 @@ class Sweep:
     by_class: bool
     progress: Progress
     rows: list[dict[str, Any]] = field(default_factory=list)
+    confusions: list[pd.DataFrame] = field(default_factory=list)
 
-    def measure(
-        self, model: torch.nn.Module, method: str, scalar: float, mark: str = "", seed: int = 0
-    ) -> dict[str, Any]:
+    def measure(self, model: torch.nn.Module, method: str, scalar: float, mark: str = "", seed: int = 0) -> None:
         """Measure a model and add its row: rows with a mark and references on all images, others on the samples."""
         full = bool(mark) or math.isnan(scalar)
         images = self.every if full else self.sampled
@@ -122,8 +153,9 @@ class Sweep:
             "seed": seed,
         }
         self.rows.append(row)
+        if full and seed == 0:
+            self.confusions.append(self._confusion(on_test, method, mark))
         self.progress.partial("sweep", self.table())
-        return row
 
     def _metrics(self, on_test: Answers, on_removed: Answers, images: TestImages, where: Tensor) -> dict[str, float]:
         if self.by_class:
@@ -139,6 +171,24 @@ class Sweep:
             "test_accuracy": test_accuracy,
             "score": removal_score(test_accuracy, self_accuracy),
         }
+
+    def _confusion(self, on_test: Answers, method: str, mark: str) -> pd.DataFrame:
+        """Counts over the reporting images; predicted −1 stands for answers that are not finite."""
+        reported = Answers(*(part[self.every.report] for part in (on_test.losses, on_test.predicted, on_test.labels)))
+        classes = len(self.prepared.scenario.classes)
+        counts = reported.confusion(classes)
+        true, predicted = torch.meshgrid(torch.arange(classes), torch.arange(classes + 1), indexing="ij")
+        frame = pd.DataFrame(
+            {
+                "method": method,
+                "mark": mark,
+                "true": true.flatten().numpy(),
+                "predicted": predicted.flatten().numpy(),
+                "count": counts.flatten().numpy(),
+            }
+        )
+        frame["predicted"] = frame["predicted"].where(frame["predicted"] < classes, -1)
+        return frame
 
     def best(self, method: str) -> float:
         """The scalar with the highest score on the choosing images; the smallest of equals."""
@@ -190,6 +240,7 @@ class Removal:
         self.forget = prepared.forget(spec.forget_classes, spec.forget_indices)
         self.retain = prepared.retain(self.forget)
         self.model = prepared.network()
+        self.canvas = prepared.network()
         self.index = ParameterIndex.of(self.model)
         self.theta = self.index.vector(self.model)
         by_class = not spec.forget_indices
@@ -224,20 +275,19 @@ class Removal:
             gradient = self._right_hand_side()
         updates = {method: self._solve(method, gradient, selection.indices) for method in self.spec.methods}
         best = self._sweep(updates)
-        self._mark(updates, best)
-        with self.watch.stage("Trust figures"):
-            trust = self._trust(updates, best)
-        references = self._references()
+        trust = self._trust(updates, best)
+        references, missing = self._references()
+        distances = self._distances(updates, best, references)
         return Result(
             {"experiment": self.spec.experiment, **self.spec.model_dump(mode="json")},
             {
                 "sweep": self.sweep.table(),
-                "solves": self._solves(updates, trust),
-                "trust": self._trust_table(updates, best, trust, references),
-                "layers": self._layers(updates, selection),
-                "confusion": pd.DataFrame(self.confusion),
+                "solves": self._solves_table(updates, gradient),
+                "trust": trust.merge(distances, on=["method", "mark"], how="left"),
+                "layers": self._layers_table(updates, selection),
+                "confusion": pd.concat(self.sweep.confusions, ignore_index=True),
             },
-            self._provenance(selection),
+            self._provenance(selection, references, missing),
         )
 
     def _risk(self, indices: Tensor) -> Risk:
@@ -245,10 +295,179 @@ class Removal:
         return Risk(self.model, prepared.scenario.loss, prepared.train, indices, prepared.weight_decay)
 
     def _right_hand_side(self) -> Tensor:
-        """g of METHOD: from the sampled forget group, or from the whole retain set (a sample's noise would drown it)."""
+        """g, from the sampled forget group or from the whole retain set (a sample's noise would drown its gradient)."""
         forget = Risk(self.model, self.prepared.scenario.loss, self.prepared.train, self.forget_sample)
         m, n, mu = len(self.forget), len(self.prepared.train_labels), self.prepared.weight_decay
         if self.spec.gradient == "forget":
             return removal_gradient(forget.gradient(self.progress.check), self.theta, mu, m, n)
         retain = Risk(self.model, self.prepared.scenario.loss, self.prepared.train, self.retain)
         return retain_gradient(retain.gradient(self.progress.check), self.theta, mu)
+
+    def _solve(self, method: Method, gradient: Tensor, indices: Tensor) -> Update:
+        spec = self.spec
+        expected = {"cgls": 1 + 2 * spec.iterations, "neumann": 20 + 2 * spec.iterations, "direct": len(indices)}
+        products = 0 if method == "gradient" else expected[spec.solver]
+        with self.watch.stage(f"Solving for {LABELS[method]}", products):
+            return estimate(
+                method,
+                self.hessian,
+                gradient,
+                indices,
+                solver=spec.solver,
+                iterations=spec.iterations,
+                damping=spec.damping,
+                tick=self._product_tick(),
+            )
+
+    def _product_tick(self) -> Callable[[], None]:
+        """A tick that counts finished products as progress."""
+        seen = self.hessian.products
+
+        def tick() -> None:
+            nonlocal seen
+            if self.hessian.products > seen:
+                self.progress.advance(self.hessian.products - seen)
+                seen = self.hessian.products
+            self.progress.check()
+
+        return tick
+
+    def _edited(self, update: Update, scalar: float) -> torch.nn.Module:
+        """θ̂ + sΔ in a network of its own: the Hessian's graphs belong to `self.model`."""
+        self.index.assign(self.canvas, self.theta + scalar * update.delta)
+        return self.canvas
+
+    def _sweep(self, updates: dict[Method, Update]) -> dict[Method, float]:
+        """Measure every method along s, coarse and then fine, then at s = 1 and at its best s on all images."""
+        coarse = coarse_scalars(self.spec.s_max)
+        with self.watch.stage("Sweeping the influence scalar", len(updates) * (len(coarse) + FINE_POINTS + 2)):
+            for scalar in coarse:  # all methods side by side, so that their curves grow together
+                for method, update in updates.items():
+                    self._measure(update, method, scalar)
+            for method, update in updates.items():
+                for scalar in fine_scalars(coarse, self.sweep.best(method)):
+                    self._measure(update, method, scalar)
+            best = {method: self.sweep.best(method) for method in updates}
+            for method, update in updates.items():
+                self._measure(update, method, 1.0, "one")
+                self._measure(update, method, best[method], "best")
+        return best
+
+    def _measure(self, update: Update, method: str, scalar: float, mark: str = "") -> None:
+        self.sweep.measure(self._edited(update, scalar), method, scalar, mark)
+        self.progress.advance()
+
+    def _trust(self, updates: dict[Method, Update], best: dict[Method, float]) -> pd.DataFrame:
+        """Trust-region ratios at s = 1 and the best s, on the examples of the curvature sample."""
+        rows: list[dict[str, Any]] = []
+        check, risk = self.progress.check, self.hessian.risk
+        with self.watch.stage("Trust figures", 2 * len(updates)):
+            slope, losses = risk.gradient(check), risk.losses(tick=check)
+            for method, update in updates.items():
+                model = quadratic_model(self.hessian, update.delta, gradient=slope, losses=losses, tick=check)
+                for mark, scalar in (("one", 1.0), ("best", best[method])):
+                    found = trust_ratio(model, scalar, population=len(self.retain), tick=check)
+                    rows.append({"method": method, "mark": mark, **asdict(found), "curvature": model.curvature})
+                    self.progress.advance()
+        return pd.DataFrame(rows)
+
+    def _references(self) -> tuple[dict[str, Reference], str]:
+        """Models retrained without the forget group, and a sentence about those that are missing."""
+        wanted: list[tuple[str, Kind, int]] = [("retrain", "cold", seed) for seed in range(self.spec.retrain_seeds)]
+        wanted.append(("retrain_warm", "warm", 0))
+        first: dict[str, Reference] = {}
+        missing: list[str] = []
+        for method, kind, seed in wanted:
+            if not self._may_train(kind, seed):
+                missing.append(f"{LABELS[method]} takes minutes to train and is not here yet: run {to_cli(self.spec)}")
+                continue
+            try:
+                reference = self.prepared.reference(self.forget, kind, seed, self.progress)
+            except NoColdReference as error:
+                missing.append(str(error))
+                continue
+            with self.watch.stage("Measuring the retrained model"):
+                self.sweep.measure(self.prepared.network(reference.state), method, math.nan, seed=seed)
+            first.setdefault(method, reference)
+        return first, "; ".join(dict.fromkeys(missing))
+
+    def _may_train(self, kind: Kind, seed: int) -> bool:
+        if self.progress.patient or self.prepared.card.seconds.get("train", 0.0) <= LONG_TRAINING:
+            return True
+        return self.prepared.has_reference(self.forget, kind, seed)
+
+    def _distances(
+        self, updates: dict[Method, Update], best: dict[Method, float], references: dict[str, Reference]
+    ) -> pd.DataFrame:
+        """Where the edited models lie with respect to the retrained ones, in the space of the parameters."""
+        rows = []
+        for method, update in updates.items():
+            for mark, scalar in (("one", 1.0), ("best", best[method])):
+                row: dict[str, Any] = {"method": method, "mark": mark}
+                for name, suffix in (("retrain", ""), ("retrain_warm", "_warm")):
+                    found = Landing(math.nan, math.nan, math.nan)
+                    if name in references:
+                        retrained = self.index.vector(self.prepared.network(references[name].state))
+                        found = landing(self.theta, update.delta, scalar, retrained)
+                    row |= {f"{key}{suffix}": value for key, value in asdict(found).items()}
+                rows.append(row)
+        return pd.DataFrame(rows)
+
+    def _solves_table(self, updates: dict[Method, Update], gradient: Tensor) -> pd.DataFrame:
+        with self.watch.stage("Checking that training converged"):
+            rest = stationarity(training_gradient(self.prepared, self.progress.check), gradient)
+        rows = []
+        for update in updates.values():
+            row = asdict(update.report)
+            row["hvps"] = row.pop("products")
+            row["norm_ratio"] = float(update.delta.norm() / self.theta.norm())
+            rows.append({**row, "stationarity": rest})
+        return pd.DataFrame(rows)[list(SOLVE_COLUMNS)]
+
+    def _layers_table(self, updates: dict[Method, Update], selection: Selection) -> pd.DataFrame:
+        return pd.DataFrame(
+            {"method": method, **row}
+            for method, update in updates.items()
+            for row in self.index.summary(update.delta, selection, self.theta)
+        )
+
+    def _provenance(self, selection: Selection, references: dict[str, Reference], missing: str) -> dict[str, Any]:
+        prepared, spec = self.prepared, self.spec
+        names = [prepared.scenario.classes[position] for position in spec.forget_classes]
+        group = f"{len(self.forget)} training examples" if spec.forget_indices else ", ".join(names)
+        return provenance(
+            prepared.device,
+            self.watch,
+            seed=spec.seed,
+            scenario=prepared.card.title,
+            fingerprint=prepared.card.fingerprint,
+            data_note=prepared.card.data_note,
+            forget=group,
+            self_images="removed training images" if spec.forget_indices else "test images of the removed classes",
+            m=len(self.forget),
+            n=len(prepared.train_labels),
+            k=selection.k,
+            p=selection.p,
+            share=selection.share,
+            curvature_examples=self.hessian.risk.size,
+            gradient_examples=len(self.forget_sample) if spec.gradient == "forget" else len(self.retain),
+            hvps=self.hessian.products,
+            weight_decay=prepared.weight_decay,
+            training=prepared.recipe.describe() if prepared.recipe else "by the user",
+            references={name: reference.note for name, reference in references.items()},
+            incomplete=missing,
+        )
+
+
+_training_gradients: dict[str, Tensor] = {}
+
+
+def training_gradient(prepared: Prepared, tick: Tick) -> Tensor:
+    """∇L_D(θ̂) + μθ̂ over the whole training set, (p,); computed once per process and trained network."""
+    name = f"{prepared.card.fingerprint} {prepared.device}"
+    if name not in _training_gradients:
+        everything = torch.arange(len(prepared.train_labels))
+        risk = Risk(prepared.network(), prepared.scenario.loss, prepared.train, everything, prepared.weight_decay)
+        _training_gradients.clear()
+        _training_gradients[name] = risk.gradient(tick)
+    return _training_gradients[name]
