@@ -143,7 +143,14 @@ class ToySpec(Spec):
     noise: float = _field(1.0, "Noise", "standard deviation of the noise on the targets", ge=0.0, le=5.0)
     first: int = _field(1, "First target weight", "one of the two weights that the edit may change", ge=1, le=5)
     second: int = _field(2, "Second target weight", "the other weight that the edit may change", ge=1, le=5)
-    removals: int = _field(20, "Steps", "in how many steps the outliers leave, or s goes from 0 to 1", ge=1, le=100)
+    removals: int = _field(
+        20,
+        "Steps",
+        "in how many steps the outliers leave, or s goes from 0 to 1",
+        ge=1,
+        le=100,
+        advanced=True,
+    )
     seed: int = _field(
         0, "Seed", "of the data: the same seed keeps the same random numbers", ge=0, le=MAX_SEED, advanced=True
     )
