@@ -99,6 +99,25 @@ def test_training_stops_when_cancelled() -> None:
     assert recorder.units == 5
 
 
+def test_small_networks_are_trained_on_one_thread() -> None:
+    seen: set[int] = set()
+
+    class Watch(Silent):
+        def advance(self, units: int = 1) -> None:
+            seen.add(torch.get_num_threads())
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        train(Recipe(epochs=1), progress=Watch())
+        with pytest.raises(Cancelled):
+            train(Recipe(epochs=1), progress=Recorder(cancel_after=0))
+        assert seen == {1}
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_divergence_is_a_sentence() -> None:
     with pytest.raises(ScenarioError, match="diverged after 8 steps; lower the recipe's lr"):
         train(Recipe(lr=1e30, epochs=2, batch=16, warmup=0.0))
