@@ -20,6 +20,7 @@ from gif_dash.compute.jobs import JobTable, Ticket, preparation, prepared_scenar
 from gif_dash.compute.reporter import Update
 from gif_dash.compute.store import Store
 from gif_dash.compute.work import Answer, Task, sentence, spec_from, task_for
+from gif_dash.results import ScenarioCard
 from gif_dash.specs import Spec
 
 log = logging.getLogger("gif_dash")
@@ -131,6 +132,8 @@ class Dispatcher:
             name, message = self._inbox.get()
             run = self._running.get(name)
             if isinstance(message, Update):
+                if message.card is not None:
+                    self._loaded(ScenarioCard.model_validate_json(message.card))
                 if run is not None and run.stopping is None:
                     self._show(run, message)
                 continue
@@ -245,18 +248,23 @@ class Dispatcher:
             self._finish(run, end.state, error=end.reason)
             return
         if (card := end.parsed_card) is not None:
-            remember(card)
+            self._loaded(card)
         if run.spec is None:
-            if card is not None:
-                self._store.put_card(card)
             self._finish(run, "done")
             return
         key = self._store.put(run.spec, end)
         data = end.result if end.result is not None else self._store.get_packed(key)
         if data is not None:
             self._finish(run, "done", result=data)
-        else:  # it was in the store when the run started, and is no longer: compute it after all
+        elif run.tickets:  # it was in the store when the run started, and is no longer: compute it after all
             self._queued.insert(0, run)
+        else:
+            self._finish(run, "cancelled")
+
+    def _loaded(self, card: ScenarioCard) -> None:
+        """A worker has loaded a scenario: from now on everybody can see what it has."""
+        remember(card)
+        self._store.put_card(card)
 
     def _finish(self, run: _Run, state: str, *, error: str = "", result: bytes | None = None) -> None:
         values = {"error": error, "result": result, "finished": time.time(), "position": 0}

@@ -62,7 +62,8 @@ class Executor(Protocol):
 def attempt(task: Task, send: Callable[[Update], None], stopped: Callable[[], bool]) -> Answer | Failure:
     """Perform a task; whatever it raises becomes a `Failure`, with the traceback in the log."""
     try:
-        return perform(task, Reporter(send, stopped, patient=task.patient))
+        reporter = Reporter(send, stopped, patient=task.patient)
+        return perform(task, reporter, reporter.loaded)
     except Cancelled:
         return Failure("cancelled")
     except BaseException as error:  # user code may even raise SystemExit; the worker stays

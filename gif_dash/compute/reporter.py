@@ -27,12 +27,14 @@ class Update:
         fraction: share of the stage that is done, 0 to 1; None where its length is unknown.
         seconds_left: until the stage is done, as extrapolated from its pace; None where unknown.
         tables: tables that changed since the last message, as JSON of `frame_to_dict`.
+        card: JSON of the scenario's card, once, when it has been loaded.
     """
 
     stage: str
     fraction: float | None = None
     seconds_left: float | None = None
     tables: dict[str, str] = field(default_factory=dict)
+    card: str | None = None
 
 
 class Reporter:
@@ -66,6 +68,10 @@ class Reporter:
     def partial(self, table: str, frame: pd.DataFrame) -> None:
         self._frames[table] = frame.copy()
         self._speak()
+
+    def loaded(self, card: str) -> None:
+        """The scenario has been loaded; `card` is the JSON of its card."""
+        self._send(Update(self._title, card=card))
 
     def check(self) -> None:
         if self._stopped():

@@ -304,6 +304,8 @@ def _sqlite(uri: str) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+            _validate(connection)  # before anything is written to what may not be ours
         for mode in ("WAL", "DELETE"):
             try:
                 connection.execute(f"PRAGMA journal_mode = {mode}")

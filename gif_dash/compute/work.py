@@ -6,6 +6,7 @@ import json
 import logging
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +94,13 @@ def task_for(spec: Spec, name: str, *, known: frozenset[str] = frozenset(), pati
     return Task(name, spec.model_dump(mode="json"), experiment, scenario, entry, known, patient)
 
 
-def perform(task: Task, progress: Progress) -> Answer:
+def perform(task: Task, progress: Progress, loaded: Callable[[str], None] = lambda card: None) -> Answer:
     """Load the scenario, check the spec against what it really has, run the experiment.
+
+    Args:
+        task: what to do.
+        progress: told about loading and running; may cancel.
+        loaded: receives the JSON of the scenario's card as soon as it is known.
 
     Raises:
         SpecError: the scenario does not allow the question.
@@ -109,6 +115,8 @@ def perform(task: Task, progress: Progress) -> Answer:
             catalog.SCENARIOS.setdefault(task.scenario, task.entry)
         card = load(task.scenario, progress).card
     card_json = None if card is None else card.model_dump_json()
+    if card_json is not None:
+        loaded(card_json)
     if task.spec is None or task.experiment is None or (card is not None and card.fingerprint in task.known):
         return Answer(None, card_json)
     spec: Spec = catalog.resolve(task.experiment.spec).parse(task.spec)
