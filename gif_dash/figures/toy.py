@@ -216,8 +216,11 @@ def _size(window: Window) -> float:
 
 
 def _steady(new: Window, old: Window) -> Window:
-    """The old window, if the new one lies inside and is not much smaller."""
-    inside = old[0] <= new[0] and new[1] <= old[1] and old[2] <= new[2] and new[3] <= old[3]
+    """The old window, if what the new one shows lies inside (its margin aside) and fills enough of it."""
+    slack = 0.06 * _size(new)
+    inside = (
+        old[0] <= new[0] + slack and new[1] - slack <= old[1] and old[2] <= new[2] + slack and new[3] - slack <= old[3]
+    )
     return old if inside and _size(new) >= KEEP_SHARE * _size(old) else new
 
 
@@ -274,7 +277,7 @@ def _quantity(
     for quantity in before.quantities if before is not None else ():
         if quantity.key == column and quantity.axis is not None:
             old = quantity.axis.high
-            high = old if high <= old and high >= KEEP_SHARE * old else high
+            high = old if KEEP_SHARE * old <= largest <= old else high
     return Quantity(column, title, axis=Axis("", "linear", 0.0, high))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from html import escape
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
@@ -96,8 +96,17 @@ class ToyPanel(Panel[ToySpec]):
         self._arrange(before)
         self._compute()
 
+    def restore(self, query: Mapping[str, str]) -> list[str]:
+        before = self.spec
+        sentences = super().restore(query)
+        if self._built:  # shown before its link was known
+            self.result = self.plane = self.chart = self._settled = None
+            self.view.step = self._restored_step
+            self.update(before)
+        return sentences
+
     def _compute(self) -> None:
-        begin = time.perf_counter()
+        begin = perf_counter()
         result: Result = resolve(EXPERIMENTS["toy"].target)(self.spec, Silent())
         if self.plane is not None and self.chart is not None and begin - self._shown_at > SETTLED:
             self._settled = (self.plane, self.chart)
@@ -112,7 +121,7 @@ class ToyPanel(Panel[ToySpec]):
         self.view.draw(plane, chart)
         self.words.value = self._paragraphs(result)
         self.table.refresh()
-        self._shown_at = time.perf_counter()
+        self._shown_at = perf_counter()
         self.bar.status = f"Computed in {1000 * (self._shown_at - begin):.0f} ms"
 
     def _paragraphs(self, result: Result) -> str:
