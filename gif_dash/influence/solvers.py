@@ -87,8 +87,7 @@ def cgls(system: System, iterations: int, damping: float = 0.0, sigma_max: float
         damping: λ, absolute.
         sigma_max: the estimate to report instead, where λ was derived from one.
     """
-    scale = _norm(system.rhs)
-    r = system.rhs / scale
+    r, scale = _normalised(system.rhs)
     x = torch.zeros(system.columns, dtype=r.dtype, device=r.device)
     s = system.adjoint(r)
     gamma = _norm(s) ** 2
@@ -100,12 +99,13 @@ def cgls(system: System, iterations: int, damping: float = 0.0, sigma_max: float
     betas: list[float] = []
     sigma = optimality = 0.0  # sigma: largest Rayleigh quotient of Ã so far, good enough to judge convergence
     status: Status = "stopped"
+    message = ""
     for _ in range(iterations):
         q = system.apply(p)
         p_norm = _norm(p)
         delta = _norm(q) ** 2 + (damping * p_norm) ** 2
-        if delta == 0:  # Ap = 0 although p is a gradient direction: only underflow gets here
-            status = "converged"
+        if delta == 0:  # Ap = 0, although p is in the range of Aᵀ
+            message = f"the curvature is too small for {r.dtype}: use float64 or scale the loss up"
             break
         sigma = max(sigma, math.sqrt(delta) / p_norm)
         alpha = gamma / delta
@@ -125,7 +125,7 @@ def cgls(system: System, iterations: int, damping: float = 0.0, sigma_max: float
     if sigma_max is None:
         sigma_max = math.sqrt(max(largest - damping**2, 0.0))
     optimality *= sigma / math.sqrt(largest) if largest > 0 else 1.0
-    return Solution(x * scale, status, len(alphas), _norm(r), optimality, sigma_max)
+    return Solution(x * scale, status, len(alphas), _norm(r), optimality, sigma_max, message)
 
 
 def neumann(system: System, iterations: int, constant: float, sigma_max: float, damping: float = 0.0) -> Solution:
@@ -144,8 +144,7 @@ def neumann(system: System, iterations: int, constant: float, sigma_max: float, 
     Returns:
         with status "diverged" as soon as the gradient has doubled from its minimum; x is then the last iterate.
     """
-    scale = _norm(system.rhs)
-    b = system.rhs / scale
+    b, scale = _normalised(system.rhs)
     x = torch.zeros(system.columns, dtype=b.dtype, device=b.device)
     s = system.adjoint(b)
     first = smallest = _norm(s)
@@ -201,7 +200,8 @@ def direct(system: System, damping: float = 0.0, memory_limit: int = 2**30) -> S
         unit[column] = 0.0
     if not np.isfinite(matrix).all():
         raise InfluenceError("the Hessian has entries that are not finite: check the model and its data")
-    b = system.rhs.double().cpu().numpy()
+    unit_rhs, scale = _normalised(system.rhs)
+    b = unit_rhs.double().cpu().numpy()
     if system.symmetric:
         values, right = np.linalg.eigh((matrix + matrix.T) / 2)
         left, sigma = right * np.where(values < 0, -1.0, 1.0), np.abs(values)
@@ -216,14 +216,12 @@ def direct(system: System, damping: float = 0.0, memory_limit: int = 2**30) -> S
         return trivial(system)
     x = right[:, kept] @ (sigma[kept] / (sigma[kept] ** 2 + lam**2) * (left[:, kept].T @ b))
     r = b - matrix @ x
-    gradient_norm = float(np.linalg.norm(matrix.T @ r - lam**2 * x))
-    residual = float(np.linalg.norm(r) / np.linalg.norm(b))
-    damped = lam * float(np.linalg.norm(x) / np.linalg.norm(b))
-    sigma_all = math.hypot(sigma_max, lam)
-    optimality = _optimality(gradient_norm / float(np.linalg.norm(b)), sigma_all, residual, damped, rcond)
+    gradient_norm, residual = float(np.linalg.norm(matrix.T @ r - lam**2 * x)), float(np.linalg.norm(r))
+    damped = lam * float(np.linalg.norm(x))
+    optimality = _optimality(gradient_norm, math.hypot(sigma_max, lam), residual, damped, rcond)
     rank = int(kept.sum())
     message = f"numerical rank {rank} of {columns} (rcond {rcond:.1e}): the solution of least norm" * (rank < columns)
-    solution = torch.from_numpy(x).to(system.rhs)
+    solution = torch.from_numpy(x * scale).to(system.rhs)
     return Solution(solution, "converged", 1, residual, optimality, sigma_max, message)
 
 
@@ -287,10 +285,18 @@ def _largest_ritz_value(alphas: list[float], betas: list[float]) -> float:
     return float(values[0])
 
 
+def _normalised(vector: Tensor) -> tuple[Tensor, float]:
+    """v/‖v‖ and ‖v‖ of a vector that is not zero, however small or large its entries are."""
+    largest = float(vector.abs().max())
+    vector = vector / largest
+    length = _norm(vector)
+    return vector / length, largest * length
+
+
 def _norm(vector: Tensor) -> float:
     value = float(torch.linalg.vector_norm(vector))
     if not math.isfinite(value):
         raise InfluenceError(
-            "a Hessian-vector product is not finite: check the model, its data and the loss, or try float64"
+            "the solve met numbers that are not finite: check the model, its data and the loss, or try float64"
         )
     return value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,7 +175,3 @@ def place(method: str, x: np.ndarray, j: np.ndarray, p: int) -> np.ndarray:
         return x
     delta[j] = x[j] if method == "pif" else x
     return delta
-
-
-def pairs(*choices: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    return itertools.product(*choices)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_cgls_residual_falls_monotonically_although_the_matrix_is_indefinite() -
     assert (np.linalg.eigvalsh(a) > 0).any()
     b = np.random.default_rng(0).normal(size=20)
     residuals = [cgls(Counted(a, b).system, k).relative_residual for k in range(1, 20)]
-    assert all(later <= earlier * (1 + 1e-12) for earlier, later in zip(residuals, residuals[1:], strict=False))
+    assert all(later <= earlier * (1 + 1e-12) for earlier, later in itertools.pairwise(residuals))
     assert residuals[-1] < 0.5 * residuals[0]
 
 
@@ -191,3 +192,11 @@ def test_single_precision_stops_at_its_own_rounding() -> None:
     assert solution.iterations < 30
     expected = np.linalg.lstsq(a, b, rcond=None)[0]
     np.testing.assert_allclose(solution.x.numpy(), expected, rtol=0, atol=1e-3 * np.linalg.norm(expected))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-20, 1e20, 1e300])
+def test_right_hand_sides_of_any_size(size: float) -> None:
+    a, b = tall()
+    expected = np.linalg.lstsq(a, b, rcond=None)[0]
+    for solution in (cgls(Counted(a, size * b).system, 30), direct(Counted(a, size * b).system)):
+        np.testing.assert_allclose(solution.x.numpy() / size, expected, rtol=1e-9)
