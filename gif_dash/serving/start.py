@@ -18,6 +18,7 @@ import click
 
 from gif_dash import resources
 from gif_dash.compute import paths
+from gif_dash.compute.server import start_server
 
 _LOG_LIMIT = 2_000_000  #: bytes of an old log that a new run still appends to
 
@@ -40,7 +41,7 @@ def serve(
         cache_dir: checkpoints, results and the log; ``GIF_DASH_CACHE`` or the user's cache folder if None.
         data_dir: data sets; ``GIF_DASH_DATA`` or the user's data folder if None.
         threads: of the worker's arithmetic; chosen by the worker if None.
-        notebook: serve this notebook instead of the dashboard.
+        notebook: serve this notebook instead of the dashboard, and compute nothing.
 
     Returns:
         The exit code: 0 after an orderly stop.
@@ -66,6 +67,9 @@ def serve(
 
         server = DashboardServer(notebook or resources.notebook("dashboard"), sockets, configuration())
         server.kernel_output = output
+        if notebook is None:
+            compute = stack.enter_context(start_server(threads=threads, log=log))
+            server.kernel_environment.update(compute.environment)
         address = sockets[0].getsockname()
         url = f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}:{address[1]}/"
 
