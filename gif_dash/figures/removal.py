@@ -73,7 +73,7 @@ def best_scalar(sweep: pd.DataFrame, method: str) -> float | None:
 
 def _quantities(spec: Mapping[str, Any]) -> tuple[Quantity, ...]:
     gone = "removed training images" if spec.get("forget_indices") else _removed(spec)
-    percent = Axis("%", "linear", 0.0, 100.0)
+    percent = Axis("%", "linear", -3.0, 103.0)  # room for lines at 0 and 100
     loss = Axis("loss", "log", 1e-2, 1e1)
     return (
         Quantity("test_loss", "Test loss", "", 3, loss, "other classes"),
@@ -151,21 +151,26 @@ def layers(result: Result, *, dark: bool = False) -> go.Figure:
     for method, rows in table.groupby("method", sort=False):
         look = style(str(method))
         colour = look.dark if dark else look.colour
-        shared = {"x": rows["layer"].tolist(), "name": label(str(method)), "legendgroup": str(method)}
+        shared = {"x": _layer_names(rows), "name": label(str(method)), "legendgroup": str(method)}
         marker = {"color": colour, "pattern": {"shape": _PATTERN.get(look.dash, "")}}
         figure.add_trace(go.Bar(**shared, y=rows["norm"].tolist(), marker=marker), 1, 1)
     # The selection is the same for all methods, so it is shown once.
     first = table[table["method"] == table["method"].iloc[0]] if len(table) else table
     neutral = {"color": "#8b949e"}
     figure.add_trace(
-        go.Bar(x=first["layer"], y=first["share"], marker=neutral, showlegend=False, name="selected"), 1, 2
+        go.Bar(x=_layer_names(first), y=first["share"], marker=neutral, showlegend=False, name="selected"), 1, 2
     )
     figure.update_layout(
         template=template(dark), height=340, barmode="group", meta="Norm of Δ and share selected per layer"
     )
     figure.update_layout(margin={"t": 64}, legend={"y": 1.12})
+    figure.update_xaxes(type="category")
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _layer_names(rows: pd.DataFrame) -> list[str]:
+    return [f"{layer} ({kind})" for layer, kind in zip(rows["layer"], rows["kind"], strict=True)]
 
 
 #: Bars have no dash: the pattern tells the methods apart without colour.

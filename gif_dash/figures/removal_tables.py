@@ -47,13 +47,10 @@ def scores(result: Result) -> pd.DataFrame:
 def scores_html(result: Result) -> str:
     """`scores` as an HTML table."""
     frame = scores(result)
-    seeds = frame.loc[frame["method"] == "retrain", "seed"].nunique() > 1
-
-    def who(row: pd.Series[Any]) -> Any:
-        text = named(str(row["method"]))
-        return Html(text + (f" seed {int(row['seed'])}" if seeds and row["method"] == "retrain" else ""))
-
-    shown = frame.assign(method=frame.apply(who, axis=1)).drop(columns=["seed", "images"])
+    trained = frame["method"] == "retrain"
+    if trained.sum() > 1:
+        frame.loc[trained, "where"] = [f"seed {seed}" for seed in frame.loc[trained, "seed"]]
+    shown = frame.drop(columns=["seed", "images"])
     percent = {key: lambda value: number(value, 1) for key in ("test_accuracy", "self_accuracy", "forget_accuracy")}
     return html_table(
         shown,
@@ -74,7 +71,7 @@ def scores_html(result: Result) -> str:
         },
         formats={
             **percent,
-            "method": lambda value: value,
+            "method": lambda name: Html(named(name)),
             "scalar": significant,
             "score": number,
             "test_loss": number,
@@ -120,27 +117,39 @@ def sweep_html(sweep: pd.DataFrame) -> str:
     )
 
 
+#: What the trust table shows, in this order.
+TRUST_TITLES = {
+    "method": "",
+    "mark": "",
+    "scalar": "s",
+    "rho": "ρ(s)",
+    "rho_error": "± error",
+    "verdict": "picture",
+    "numerator": "F changes by",
+    "denominator": "picture says",
+    "distance": "to cold retrained",
+    "distance_original": "original",
+    "cosine": "cosine",
+    "distance_warm": "to warm retrained",
+    "distance_original_warm": "original",
+    "cosine_warm": "cosine",
+}
+
+
+def _three(value: Any) -> str:
+    return significant(value, 3)
+
+
 def trust_html(result: Result) -> str:
     """The trust figures as an HTML table."""
-    trust = result.tables["trust"]
     return html_table(
-        trust,
-        caption="Trust figures at s = 1 and at the best s",
+        result.tables["trust"][[name for name in TRUST_TITLES if name in result.tables["trust"]]],
+        caption="Trust figures at s = 1 and at the best s; distances in the space of all parameters",
         row_header="method",
-        titles={
-            "method": "",
-            "mark": "",
-            "scalar": "s",
-            "rho": "ρ(s)",
-            "rho_error": "± sampling error",
-            "numerator": "change of F",
-            "denominator": "change the quadratic picture says",
-            "verdict": "",
-            "distance": "distance to the retrained weights",
-            "cosine": "cosine with the way there",
-            "distance_original": "distance of the original",
-        },
+        titles=TRUST_TITLES,
         formats={
+            **dict.fromkeys(TRUST_TITLES, _three),
+            "verdict": str,
             "method": lambda name: Html(named(name)),
             "mark": lambda mark: {"one": "s = 1", "best": "best s"}.get(mark, ""),
         },
@@ -166,6 +175,7 @@ def solves_html(result: Result) -> str:
             "curvature": "ΔᵀHΔ",
             "norm_ratio": "‖Δ‖/‖θ̂‖",
             "stationarity": "‖∇L_D+μθ̂‖/‖g‖",
+            "damping": "Damping, σ_max",
             "message": "Note",
         },
         formats={"method": lambda name: Html(named(name)), "solver": label},

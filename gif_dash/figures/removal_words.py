@@ -14,10 +14,6 @@ from gif_dash.figures.tables import duration, number, significant
 from gif_dash.figures.theme import label
 from gif_dash.results import Result
 
-#: ρ further than this from 1 (beyond its sampling error) means that the quadratic picture no longer holds.
-RHO_HOLDS = 0.25
-#: |ρ| below this: the loss changes by next to nothing of what the quadratic picture says, or the other way round.
-RHO_GONE = 0.25
 #: Scores closer than this are called alike.
 ALIKE = 0.02
 
@@ -86,33 +82,25 @@ def retraining_lands(result: Result) -> str:
     at_one, at_best = trust[trust["mark"] == "one"], trust[trust["mark"] == "best"]
     parts = [f"<b>{_landing_verdict(at_one, at_best)}</b>"]
     if len(at_one):
-        parts.append(f"At s = 1, ρ is {_rhos(at_one)}: {_picture(at_one)}.")
+        parts.append(f"At s = 1, ρ = {_rhos(at_one)}: {_picture(at_one)}.")
     if len(at_best):
-        parts.append(f"At the best s, ρ is {_rhos(at_best)}: {_extrapolation(at_best)}.")
+        parts.append(f"At the best s, ρ = {_rhos(at_best)}: {_extrapolation(at_best)}.")
     parts.append(_distances(at_one, at_best))
     parts.append(_solver_words(result.tables["solves"]))
     return " ".join(part for part in parts if part)
 
 
-def _holds(row: pd.Series[Any]) -> bool | None:
-    """Whether the quadratic picture holds there; None where that cannot be told."""
-    rho, error = float(row["rho"]), float(row["rho_error"])
-    if not math.isfinite(rho) or (math.isfinite(error) and error > RHO_HOLDS):
-        return None
-    return abs(rho - 1) <= RHO_HOLDS
-
-
-def _all(rows: pd.DataFrame) -> list[bool | None]:
-    return [_holds(row) for _, row in rows.iterrows()]
+def _verdicts(rows: pd.DataFrame) -> set[str]:
+    return set(rows["verdict"].astype(str))
 
 
 def _landing_verdict(at_one: pd.DataFrame, at_best: pd.DataFrame) -> str:
-    one, best = _all(at_one), _all(at_best)
-    if best and all(best):
-        return "The step stays where the quadratic picture holds, so it can be."
-    if one and all(one):
-        return "For the small step s = 1 it may be, for the step that forgets it is not."
-    if any(value is None for value in one + best) and not any(value is False for value in one + best):
+    one, best = _verdicts(at_one), _verdicts(at_best)
+    if best and best <= {"good"}:
+        return "It can be: the step stays where the quadratic picture behind the methods holds."
+    if one and one <= {"good", "fair"}:
+        return "Not at the best s; only the small step s = 1 stays within the quadratic picture behind the methods."
+    if "poor" not in one | best:
         return "It cannot be told: ρ is undetermined."
     return "No: the quadratic picture behind the methods does not hold for these steps."
 
@@ -124,50 +112,60 @@ def _rhos(rows: pd.DataFrame) -> str:
 def _rho(row: pd.Series[Any]) -> str:
     rho, error = float(row["rho"]), float(row["rho_error"])
     if not math.isfinite(rho) or str(row["verdict"]) in ("undetermined", "undefined"):
-        return f"{row['verdict'] or 'undetermined'}"
+        return str(row["verdict"] or "undetermined")
     return number(rho, 2) + (f" ± {number(error, 2)}" if math.isfinite(error) and error >= 0.005 else "")
 
 
 def _picture(rows: pd.DataFrame) -> str:
-    held = _all(rows)
-    if all(held):
-        return "there the loss changes as the quadratic picture says"
-    if any(value is False for value in held):
-        return "already there the loss does not change as the quadratic picture says"
+    """What ρ says of the quadratic picture at s = 1."""
+    verdicts = _verdicts(rows)
+    if verdicts <= {"good"}:
+        return "the loss on what stays changes as the quadratic picture says"
+    if verdicts <= {"good", "fair"}:
+        return "the loss on what stays changes roughly as the quadratic picture says"
+    if "poor" in verdicts:
+        return "already there the loss on what stays does not change as the quadratic picture says"
     return "within its sampling error nothing can be said"
 
 
 def _extrapolation(rows: pd.DataFrame) -> str:
-    gone = [abs(float(row["rho"])) <= RHO_GONE for _, row in rows.iterrows() if math.isfinite(float(row["rho"]))]
-    if gone and all(gone):
-        return "forgetting by one step is extrapolation far beyond that picture, which is normal here"
-    if all(_all(rows)):
+    verdicts = _verdicts(rows)
+    if verdicts <= {"good"}:
         return "the picture still holds"
+    if verdicts <= {"poor"}:
+        return "forgetting by one step is extrapolation far beyond that picture, as is normal here"
     return "the step that forgets is extrapolation"
 
 
 def _distances(at_one: pd.DataFrame, at_best: pd.DataFrame) -> str:
-    known = [
-        (where, row)
-        for where, rows in (("s = 1", at_one), ("its best s", at_best))
-        for _, row in rows.iterrows()
-        if math.isfinite(float(row["distance"])) and math.isfinite(float(row["distance_original"]))
-    ]
-    if not known:
-        return "There are no retrained weights to measure a distance to."
+    """How far the edited weights are from retrained ones, in percent of the original model's distance."""
     words = []
-    for where in dict.fromkeys(where for where, _ in known):
-        rows = [row for place, row in known if place == where]
-        ratios = ", ".join(
-            f"{number(100 * float(row['distance']) / float(row['distance_original']), 0)} % "
-            f"({escape(label(str(row['method'])))})"
-            for row in rows
-        )
-        words.append(f"{ratios} at {where}")
+    for kind, suffix in (("warm-started", "_warm"), ("cold-started", "")):
+        told = [
+            f"{ratios} {where}"
+            for where, rows in (("at s = 1", at_one), ("at the best s", at_best))
+            if (ratios := _ratios(rows, suffix))
+        ]
+        if told:
+            words.append(f"from the {kind} retraining's weights: {', '.join(told)}")
+    if not words:
+        return "There are no retrained weights to measure a distance to."
     return (
-        "The distance to the retrained weights, in percent of the original model's: " + "; ".join(words) + ". "
-        "Training again from another start ends far away in any case, so this says less than the behaviour does."
+        f"Distance in percent of the original model's, {'; '.join(words)}. "
+        "Another start ends far away in any case, so the behaviour says more than the distance."
     )
+
+
+def _ratios(rows: pd.DataFrame, suffix: str) -> str:
+    if f"distance{suffix}" not in rows:
+        return ""
+    known = rows[(rows[f"distance_original{suffix}"] > 0) & rows[f"distance{suffix}"].map(math.isfinite)]
+    shares = [
+        f"{number(100 * float(row[f'distance{suffix}']) / float(row[f'distance_original{suffix}']), 0)}"
+        for _, row in known.iterrows()
+    ]
+    names = "/".join(escape(label(str(method))) for method in known["method"])
+    return f"{' / '.join(shares)} ({names})" if shares else ""
 
 
 def _solver_words(solves: pd.DataFrame) -> str:
@@ -197,8 +195,8 @@ def oddities(result: Result) -> list[str]:
                 f"{escape(label(method))}: the loss is not finite at {len(bad)} of {len(rows)} points, "
                 f"from s = {significant(float(bad['scalar'].min()))} on; nothing is drawn there."
             )
-    if not len(rows_of(sweep, "retrain")) and len(rows_of(sweep, "original")):
-        said.append("No cold reference: the scenario cannot be trained from scratch (pass retrain=).")
+    if missing := result.provenance.get("incomplete"):
+        said.append(f"Missing: {escape(str(missing))}.")
     if note := result.provenance.get("data_note"):
         said.append(escape(str(note)))
     return said

@@ -9,8 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-#: In front of cell text that is HTML already (swatches); everything else is escaped.
-Html = type("Html", (str,), {"__doc__": "Text that is HTML already."})
+
+class Html(str):
+    """Text that is HTML already (swatches, for example): tables do not escape it."""
+
+    __slots__ = ()
 
 
 def number(value: Any, decimals: int = 3) -> str:
@@ -20,9 +23,13 @@ def number(value: Any, decimals: int = 3) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value != 0 and (abs(value) >= 1e5 or (decimals > 0 and abs(value) < 0.5 * 10**-decimals)):
-        mantissa, _, exponent = f"{value:.1e}".partition("e")
-        return f"{mantissa.replace('-', '−')}·10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+        return _power(value, 2)
     return f"{value:.{decimals}f}".replace("-", "−")
+
+
+def _power(value: float, digits: int) -> str:
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa.replace('-', '−')}·10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
 
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -33,7 +40,7 @@ def significant(value: Any, digits: int = 3) -> str:
     if not isinstance(value, (int, float)) or not math.isfinite(value) or value == 0:
         return number(value, 0)
     if not 1e-3 <= abs(value) < 1e5:
-        return number(value, 0 if abs(value) >= 1e5 else 3)
+        return _power(value, digits)
     return number(value, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
 
 
@@ -72,8 +79,15 @@ def html_table(
     if len(shown) < len(frame):
         caption += f" (first {len(shown)} of {len(frame)} rows; the CSV has all)"
     names = [str(name) for name in frame.columns]
-    head = "".join(f'<th scope="col">{_cell((titles or {}).get(name, name))}</th>' for name in names)
-    body = [_row(list(row), names, formats or {}, row_header) for row in shown.itertuples(index=False, name=None)]
+    numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns]
+    classed = [' class="gd-num"' if is_number else "" for is_number in numeric]
+    head = "".join(
+        f'<th scope="col"{css}>{_cell((titles or {}).get(name, name))}</th>'
+        for name, css in zip(names, classed, strict=True)
+    )
+    body = [
+        _row(list(row), names, classed, formats or {}, row_header) for row in shown.itertuples(index=False, name=None)
+    ]
     return (
         f'<div class="gd-scroll" tabindex="0" role="region" aria-label="{escape(caption)}">'
         f'<table class="gd-table {classes}"><caption>{escape(caption)}</caption>'
@@ -82,16 +96,16 @@ def html_table(
 
 
 def _row(
-    row: Sequence[Any], names: Sequence[str], formats: Mapping[str, Callable[[Any], str]], row_header: str | None
+    row: Sequence[Any],
+    names: Sequence[str],
+    classed: Sequence[str],
+    formats: Mapping[str, Callable[[Any], str]],
+    row_header: str | None,
 ) -> str:
     cells = []
-    for name, value in zip(names, row, strict=True):
+    for name, css, value in zip(names, classed, row, strict=True):
         text = _cell(formats[name](value) if name in formats else _default(value))
-        numeric = isinstance(value, (int, float))
-        if name == row_header:
-            cells.append(f'<th scope="row">{text}</th>')
-        else:
-            cells.append(f'<td class="gd-num">{text}</td>' if numeric else f"<td>{text}</td>")
+        cells.append(f'<th scope="row">{text}</th>' if name == row_header else f"<td{css}>{text}</td>")
     return f"<tr>{''.join(cells)}</tr>"
 
 

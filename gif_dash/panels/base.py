@@ -284,7 +284,7 @@ class JobPanel(Panel[S]):
             self._follow(view)
         elif view.state == "done" and view.result is not None:
             self.ticket = ""
-            self._finish(view.result, f"Done in {duration(view.seconds)}")
+            self._finish(view.result, f"Done in {duration(view.seconds)}" if view.seconds else "Stored result")
         else:
             self.ticket = ""
             self._idle("Cancelled" if view.state == "cancelled" else "Stopped")

@@ -36,11 +36,15 @@ class RemovalPanel(JobPanel[RemovalSpec]):
     spec_class: ClassVar[type[Spec]] = RemovalSpec
     title = "Class removal"
     intro = (
-        "<p>Choose what to forget. Every method computes one step Δ for the same selected parameters; the model "
-        "θ̂ + s·Δ is measured along the <b>influence scalar</b> s and set beside models that were trained again without "
-        "these examples. Move s below the plots: everything follows at once.</p>"
+        "<p>Choose what to forget. Every method computes one step Δ of the same selected parameters; the edited "
+        "network θ̂ + s·Δ is measured along the <b>influence scalar</b> s and compared with networks trained again "
+        "without these examples. Move s below the plots.</p>"
     )
-    overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {"damping": {"kind": "number"}, "mr": {"min": 1, "step": 1}}
+    overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "scenario": {"help": ""},
+        "forget_classes": {"help": "press one to add it or to take it back"},
+        "damping": {"kind": "number"},
+    }
 
     def __init__(self, context: Context) -> None:
         self.chart = ChartWidget()
@@ -247,6 +251,8 @@ def _scenario_choice(offer: Offer) -> dict[str, Any]:
         note += f"; {offer.card.parameters:,} parameters, test accuracy {offer.card.test_accuracy:.1f} %"
     elif offer.state == "quick":
         note += "; is trained at first use"
+    elif offer.command:
+        note += "."
     return {"value": offer.name, "label": offer.title, "note": note, "command": offer.command}
 
 

@@ -3,8 +3,9 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const STEPS = 400; // places of the slider right of zero
-const HEIGHT = 236;
-const SPACE = { left: 52, right: 10, top: 8, bottom: 40 };
+const SPACE = { left: 52, right: 10, top: 8, bottom: 22 };
+const INNER = 172; // height of a plot without its axis
+const TITLE = 17; // height of the axis title
 
 function make(tag, className = "", attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -34,7 +35,7 @@ function share(axis, value, zeroShare) {
 
 function ticks(axis) {
   if (axis.scale === "linear") {
-    const rough = (axis.high - axis.low) / 5;
+    const rough = (axis.high - axis.low) / 6;
     const power = 10 ** Math.floor(Math.log10(rough));
     const step = power * [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999);
     const found = [];
@@ -136,16 +137,17 @@ function render({ model, el }) {
   };
   slider.addEventListener("input", () => move(toX(Number(slider.value)), true));
 
-  function facet(quantity, width) {
+  function facet(quantity, width, titled) {
+    const height = SPACE.top + INNER + SPACE.bottom + (titled ? TITLE : 0);
     const caption = make("figcaption", "", {}, quantity.title);
     if (quantity.note) caption.append(" ", make("span", "gd-muted", {}, quantity.note));
     const tip = make("div", "gd-tip");
     tip.hidden = true;
-    const picture = svg("svg", "", { height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}`, role: "img" });
+    const picture = svg("svg", "", { height, viewBox: `0 0 ${width} ${height}`, role: "img" });
     picture.setAttribute("aria-label", `${quantity.title} against ${chart.x.title}; the values are in the table below`);
     const figure = make("figure", "gd-facet", {}, caption, picture, tip);
     figure.dataset.quantity = quantity.key;
-    const inner = { width: width - SPACE.left - SPACE.right, height: HEIGHT - SPACE.top - SPACE.bottom };
+    const inner = { width: width - SPACE.left - SPACE.right, height: INNER };
     const px = (x) => SPACE.left + inner.width * share(chart.x, x, chart.zero_share);
     const py = (y) => SPACE.top + inner.height * (1 - Math.min(3, Math.max(-3, share(quantity.axis, y, 0))));
     const bottom = SPACE.top + inner.height;
@@ -168,7 +170,9 @@ function render({ model, el }) {
       const gap = SPACE.left + inner.width * chart.zero_share * 0.5;
       picture.append(svg("path", "gd-axis", { d: `M${gap - 4},${bottom + 4}l4,-8m2,8l4,-8` }));
     }
-    picture.append(svg("text", "", { x: (SPACE.left + right) / 2, y: HEIGHT - 4, "text-anchor": "middle" }, chart.x.title));
+    if (titled) {
+      picture.append(svg("text", "", { x: (SPACE.left + right) / 2, y: height - 4, "text-anchor": "middle" }, chart.x.title));
+    }
     const plot = svg("g", "", { "clip-path": `url(#${id}-clip-${quantity.key})` });
     picture.append(plot);
 
@@ -253,7 +257,7 @@ function render({ model, el }) {
       const box = picture.getBoundingClientRect();
       const x = xAt(event);
       if (event.buttons & 1) move(x);
-      const at = ((event.clientY - box.top) / box.height) * HEIGHT;
+      const at = ((event.clientY - box.top) / box.height) * height;
       let best = null;
       for (const line of chart.lines) {
         const index = nearest(line.x, x);
@@ -330,7 +334,7 @@ function render({ model, el }) {
       ...[...chart.lines, ...chart.levels].map((item) => make("li", "", {}, swatch(item.style, chart), make("span", "", {}, item.label))),
       ...(chart.ghosts.length ? [make("li", "gd-muted", {}, "faint: the run before")] : []),
     );
-    facets.replaceChildren(...plots.map((quantity) => facet(quantity, each)));
+    facets.replaceChildren(...plots.map((quantity, place) => facet(quantity, each, place >= plots.length - columns)));
     sliderLabel.textContent = chart.x.title;
     // Named places that a click takes the marker to.
     stops.replaceChildren(

@@ -194,6 +194,7 @@ function render({ model, el }) {
     };
     const control = controls[field.kind](field, id, put);
     const help = make("p", "gd-help", { id: `${id}-help` }, field.help);
+    help.hidden = !field.help;
     const error = make("p", "gd-error", { id: `${id}-error`, role: "alert" });
     error.hidden = true;
     const title = control.group

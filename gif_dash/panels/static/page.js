@@ -1,6 +1,6 @@
 // The page around the panels: names and roles, address line, theme, files. See gif_dash/panels/page.py.
 
-const inVoila = () => document.body.dataset.voila !== undefined || window.jupyterapp === undefined && !document.querySelector(".jp-LabShell");
+const inVoila = () => document.body.dataset.voila !== undefined;
 
 function isDark() {
   const lab = document.body.dataset.jpThemeLight;
@@ -35,6 +35,7 @@ function name(root) {
   for (const plot of root.querySelectorAll(".js-plotly-plot:not([role])")) {
     plot.setAttribute("role", "img");
     plot.setAttribute("aria-label", plot.layout?.meta || "plot");
+    setTimeout(() => window.dispatchEvent(new Event("resize")), 100); // it was drawn before it had its place
   }
   for (const panel of root.querySelectorAll(".gd-panel:not([role])")) {
     panel.setAttribute("role", "tabpanel");

@@ -18,7 +18,7 @@ async function copy(text) {
 
 function render({ model, el }) {
   el.classList.add("gd-sharebar");
-  const inLab = window.jupyterapp !== undefined || document.querySelector(".jp-LabShell") !== null;
+  const inVoila = document.body.dataset.voila !== undefined; // JupyterLab's address is JupyterLab's
   const said = document.createElement("span");
   said.className = "gd-said gd-muted";
   said.setAttribute("role", "status");
@@ -54,7 +54,7 @@ function render({ model, el }) {
     button("Python", "the lines that compute this", copying("Python lines", () => model.get("python"))),
     button("Command", "the command that computes this", copying("Command", () => model.get("command"))),
   ];
-  if (!inLab) copies.unshift(button("Link", "an address that restores this view", copying("Link", link)));
+  if (inVoila) copies.unshift(button("Link", "an address that restores this view", copying("Link", link)));
   el.append(group("Copy", ...copies));
   const files = { CSV: "the table", HTML: "figures and tables in one page that needs nothing else" };
   const save = (name) => () => {
