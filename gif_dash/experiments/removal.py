@@ -39,6 +39,7 @@ from gif_dash.influence import (
 from gif_dash.progress import Progress
 from gif_dash.results import Result
 from gif_dash.scenarios import Kind, NoColdReference, Prepared, Reference, load
+from gif_dash.scenarios.training import few_threads
 from gif_dash.specs import LABELS, RemovalSpec
 from gif_dash.spelling import to_cli
 
@@ -225,7 +226,7 @@ def run(spec: RemovalSpec, progress: Progress) -> Result:
     with watch.stage("Loading the scenario"):
         prepared = load(spec.scenario, progress)
     spec.check(prepared.card)
-    with Removal(spec, prepared, progress, watch) as removal:
+    with few_threads(prepared.model), Removal(spec, prepared, progress, watch) as removal:
         return removal.run()
 
 
