@@ -45,7 +45,7 @@ class QuadraticModel:
 
     def change(self, scalar: float) -> float:
         """s·slope + ½s²·curvature, the predicted change of F."""
-        return scalar * self.slope + 0.5 * scalar**2 * self.curvature
+        return scalar * self.slope + 0.5 * scalar * scalar * self.curvature
 
 
 @dataclass(frozen=True)
@@ -129,13 +129,13 @@ def trust_ratio(model: QuadraticModel, scalar: float, *, population: int | None 
         raise InfluenceError(f"a sample of {n} examples cannot come from a population of {population}")
     moved = risk.losses(model.theta + scalar * model.delta, tick)
     difference = moved - model.losses
-    decay = scalar * dot(model.theta, model.delta) + 0.5 * scalar**2 * dot(model.delta, model.delta)
+    decay = scalar * dot(model.theta, model.delta) + 0.5 * scalar * scalar * dot(model.delta, model.delta)
     numerator = float(difference.mean()) + risk.weight_decay * decay
     denominator = model.change(scalar)
     drawn = 1.0 if population is None else 1.0 - n / population
     sampling = math.sqrt(drawn / n) * float(difference.std()) if drawn and n > 1 else math.inf if drawn else 0.0
     rounding = torch.finfo(model.theta.dtype).eps * float(torch.maximum(moved.abs(), model.losses.abs()).max())
-    terms = abs(scalar * model.slope) + abs(0.5 * scalar**2 * model.curvature)
+    terms = abs(scalar * model.slope) + abs(0.5 * scalar * scalar * model.curvature)
     if abs(denominator) <= CANCELLATION * terms or not math.isfinite(numerator) or not math.isfinite(denominator):
         return Trust(scalar, math.nan, math.nan, numerator, denominator, "undefined")
     rho, error = numerator / denominator, math.hypot(sampling, rounding) / abs(denominator)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,3 +176,19 @@ def place(method: str, x: np.ndarray, j: np.ndarray, p: int) -> np.ndarray:
         return x
     delta[j] = x[j] if method == "pif" else x
     return delta
+
+
+class Stop(Exception):
+    """The person has pressed cancel."""
+
+
+def stop_after(calls: int) -> Callable[[], None]:
+    """A tick that lets so many micro-batches pass."""
+    left = [calls]
+
+    def tick() -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Stop
+
+    return tick

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,10 +14,12 @@ from hypothesis import strategies as st
 from influence_cases import (
     Matrix,
     Ridge,
+    Stop,
     dense_hessian,
     half_squared_error,
     krylov_minimiser,
     place,
+    stop_after,
     symmetric,
     system_of,
     tikhonov,
@@ -420,19 +421,6 @@ def test_groups_must_leave_something() -> None:
 
 
 def test_cancelling_a_solve_leaves_no_graph() -> None:
-    class Stop(Exception):
-        pass
-
-    def stop_after(calls: int) -> Callable[[], None]:
-        left = [calls]
-
-        def tick() -> None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Stop
-
-        return tick
-
     case = Ridge()
     g = removal(case)
     for solver, calls in itertools.product(SOLVERS, (0, 10, 25)):

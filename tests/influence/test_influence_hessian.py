@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from influence_cases import Ridge, dense_hessian, half_squared_error, trained_net
+from influence_cases import Ridge, Stop, dense_hessian, half_squared_error, stop_after, trained_net
 from torch import Tensor, nn
 
 from gif_dash.influence import Hessian, InfluenceError, ParameterIndex, Risk, TensorExamples
@@ -183,21 +182,6 @@ def test_graphs_are_freed() -> None:
     streamed = Hessian(risk, NOTHING)
     streamed.matvec(v)
     assert live_graphs() == 0
-
-
-class Stop(Exception):
-    pass
-
-
-def stop_after(calls: int) -> Callable[[], None]:
-    left = [calls]
-
-    def tick() -> None:
-        if left[0] == 0:
-            raise Stop
-        left[0] -= 1
-
-    return tick
 
 
 def count_passes(model: nn.Module) -> list[int]:
