@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import queue
 import threading
 import time
@@ -45,6 +46,7 @@ class _Run:
     spec: Spec | None
     scenario: str
     order: int
+    rank: float = math.inf
     tickets: dict[str, str] = field(default_factory=dict)
     task: Task | None = None
     stopping: float | None = None
@@ -86,6 +88,7 @@ class Dispatcher:
         self._inbox: queue.SimpleQueue[tuple[str, Update | Answer | Failure]] = queue.SimpleQueue()
         self._wake, self._closing = threading.Event(), threading.Event()
         self._order = count()
+        self._round = 0.0
         self._thread = threading.Thread(target=self._loop, name="gif-dash-dispatcher", daemon=True)
 
     def open(self) -> None:
@@ -197,6 +200,7 @@ class Dispatcher:
             run = _Run(_name(), ticket.spec, None, "", next(self._order))
             self._table.open_job(run.job, run.text)
             self._guarded(run, partial(self._admit, run))
+        run.rank = min(run.rank, self._rank(ticket.asker))
         run.tickets[ticket.ticket] = ticket.asker
         self._table.attach(ticket.ticket, run.job)
         return run.job
@@ -215,6 +219,7 @@ class Dispatcher:
         self._queued.append(run)
 
     def _launch(self, run: _Run) -> None:
+        self._round = max(self._round, run.rank) if run.rank < math.inf else self._round
         if run.spec is None:
             entry = catalog.SCENARIOS.get(run.scenario)
             run.task = Task(_name(), scenario=run.scenario, entry=entry, patient=self._patient)
@@ -280,21 +285,18 @@ class Dispatcher:
 
     # -- the queue ----------------------------------------------------------------------------------------------------
 
+    def _rank(self, asker: str) -> float:
+        """When a new wish of this asker will have its turn: one round after the asker's last wish that is not over
+        yet, at the earliest in the round that is being served. So nobody's tenth wish is served before anybody's first;
+        the dispatcher's own preparations come last."""
+        if asker == OWN:
+            return math.inf
+        live = [run.rank for run in [*self._queued, *self._running.values()] if asker in run.tickets.values()]
+        return max([self._round, *(rank + 1 for rank in live if rank < math.inf)])
+
     def _ordered(self) -> list[_Run]:
-        """Queued runs in the order in which they will start: everybody's first, then everybody's second, and so on;
-        among equals, first come, first served. A run with several askers counts for the one it serves first, and the
-        dispatcher's own preparations come last."""
-        turns: dict[str, int] = {OWN: 1_000_000}
-        for run in self._running.values():
-            for asker in set(run.tickets.values()):
-                turns[asker] = turns.get(asker, 0) + 1
-        rank: dict[str, tuple[int, int]] = {}
-        for run in sorted(self._queued, key=lambda run: run.order):
-            askers = set(run.tickets.values())
-            rank[run.job] = (min((turns.get(asker, 0) for asker in askers), default=0), run.order)
-            for asker in askers:
-                turns[asker] = turns.get(asker, 0) + 1
-        return sorted(self._queued, key=lambda run: rank[run.job])
+        """Queued runs in the order in which they will start."""
+        return sorted(self._queued, key=lambda run: (run.rank, run.order))
 
     def _show_positions(self) -> None:
         if not self._queued:

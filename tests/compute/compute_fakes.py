@@ -7,11 +7,12 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 
-from gif_dash.catalog import ExperimentEntry
+from gif_dash.catalog import ExperimentEntry, ScenarioEntry
+from gif_dash.compute.paths import data_dir
 from gif_dash.progress import Progress
 from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import Spec, SpecError
@@ -46,6 +47,24 @@ ENTRIES = (
     ExperimentEntry("fake", "Fake", "compute_fakes:FakeSpec", "compute_fakes:run", needs_scenario=False),
     ExperimentEntry("fake-scenario", "Fake", "compute_fakes:FakeScenarioSpec", "compute_fakes:run"),
 )
+
+
+SCENARIO = ScenarioEntry("tiny", "Tiny", "Two classes on a line", "compute_fakes:tiny", quick=True)
+
+
+def tiny() -> Any:
+    """A linear model of two classes; the data are made from the seed in ``tiny.txt`` in the data folder."""
+    import torch
+    from torch.utils.data import TensorDataset
+
+    from gif_dash.scenarios import Recipe, Scenario
+
+    file = data_dir() / "tiny.txt"
+    noise = torch.randn(40, 1, generator=torch.Generator().manual_seed(int(file.read_text())))
+    labels = torch.arange(40) % 2
+    data = TensorDataset(noise + 4.0 * labels[:, None], labels)
+    recipe = Recipe(lr=0.1, epochs=2, batch=20)
+    return Scenario("tiny", lambda: torch.nn.Linear(1, 2), data, data, ["low", "high"], recipe=recipe, files=(file,))
 
 
 class FakeError(Exception):
