@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -160,20 +160,22 @@ class Trace:
         """
         paths: dict[str, Array] = {str(method): path for method, path in self.paths.items()}
         paths["original"] = np.tile(self.start, (len(self.scalar), 1))
-        frames = [self._measured(method, path) for method, path in paths.items()]
-        retrain = self._measured("retrain", self.risks.optimum)
-        if self.group:
-            retrain = retrain.iloc[[self.prediction]]
-        frames.append(retrain.assign(scalar=np.nan))
-        return pd.concat(frames, ignore_index=True)
+        everything = slice(None)
+        blocks = [self._measured(method, path, everything) for method, path in paths.items()]
+        kept = slice(self.prediction, self.prediction + 1) if self.group else everything
+        retrain = self._measured("retrain", self.risks.optimum, kept)
+        blocks.append({**retrain, "scalar": np.full(len(retrain["step"]), np.nan)})
+        return _frame(blocks)
 
-    def _measured(self, method: str, path: Array) -> pd.DataFrame:
+    def _measured(self, name: str, path: Array, kept: slice) -> dict[str, NDArray[Any]]:
+        """Columns of a table: what is measured along a path of shape (S, 6)."""
         first, second = self.indices
         offset = path - self.risks.optimum
-        columns = {
-            "method": method,
-            "step": np.arange(len(path)),
-            "mark": np.where(np.arange(len(path)) == self.prediction, "one", ""),
+        steps = np.arange(len(path))
+        columns: dict[str, NDArray[Any]] = {
+            "method": np.full(len(path), name),
+            "step": steps,
+            "mark": np.where(steps == self.prediction, "one", ""),
             "scalar": self.scalar,
             "removed": self.removed,
             "weight_first": path[:, first],
@@ -185,7 +187,7 @@ class Trace:
             **{f"weight_{number + 1}": path[:, number] for number in range(FEATURES)},
             "bias": path[:, FEATURES],
         }
-        return pd.DataFrame(columns)
+        return {column: values[kept] for column, values in columns.items()}
 
     def landmarks(self) -> pd.DataFrame:
         """The points that the methods aim at, per step (once, where they do not move).
@@ -195,7 +197,7 @@ class Trace:
         those of the plane (loss and gradient are its own). As published, ``drawn_optimum`` is the centre of the
         contours that the notebook draws, over other weights.
         """
-        steps = [self.prediction] if self.group else list(range(len(self.risks)))
+        kept = slice(self.prediction, self.prediction + 1) if self.group else slice(None)
         places = {
             "start": np.tile(self.start, (len(self.risks), 1)),
             "plane_optimum": self._moved("fif"),
@@ -203,12 +205,15 @@ class Trace:
             "full_optimum": self.risks.optimum,
         }
         names = ["step", "weight_first", "weight_second", "loss", "gradient_norm"]
-        frames = [self._measured(name, path).iloc[steps][["method", *names]] for name, path in places.items()]
+        blocks = []
+        for name, path in places.items():
+            measured = self._measured(name, path, kept)
+            blocks.append({"landmark": measured["method"], **{column: measured[column] for column in names}})
         if self.published:
             drawn = self.slices[-1]
             row = ["drawn_optimum", self.prediction, *drawn.optimum, float(drawn.minimum), np.nan]
-            frames.append(pd.DataFrame([row], columns=["method", *names]))
-        return pd.concat(frames, ignore_index=True).rename(columns={"method": "landmark"})
+            blocks.append({name: np.array([value]) for name, value in zip(blocks[0], row, strict=True)})
+        return _frame(blocks)
 
     def _moved(self, method: Method) -> Array:
         """(S, 6): where one exact estimate from the start leads, at each step."""
@@ -253,6 +258,11 @@ class Trace:
         largest = float((last.value(corners) - last.minimum).max())
         smallest = 0.5 * float(np.linalg.eigvalsh(last.hessian)[0]) * (0.04 * width) ** 2
         return round_levels(smallest, largest)
+
+
+def _frame(blocks: Sequence[dict[str, NDArray[Any]]]) -> pd.DataFrame:
+    """One table from blocks of rows with the same columns."""
+    return pd.DataFrame({name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
 
 
 def round_levels(smallest: float, largest: float, most: int = 9) -> list[float]:
@@ -324,36 +334,47 @@ def risks(data: Data, cuts: Sequence[int]) -> Quadratic:
     # summed from the end, so that nothing is subtracted and nothing cancels
     gram = np.cumsum([design[block].T @ design[block] for block in blocks[::-1]], axis=0)[::-1]
     moment = np.cumsum([design[block].T @ targets[block] for block in blocks[::-1]], axis=0)[::-1]
-    optimum = _solve(gram, moment, symmetric=True)
+    optimum = _apply(_inverse(gram, symmetric=True), moment)
     squares = (design @ optimum.T - targets[:, None]) ** 2
     counts = len(targets) - np.array(cuts)
     minimum = np.array([squares[cut:, column].sum() for column, cut in enumerate(cuts)]) / counts
     return Quadratic(2 * gram / counts[:, None, None], optimum, minimum)
 
 
-def estimate(method: Method, hessian: Array, gradient: Array, indices: Sequence[int]) -> Array:
-    """The change of the target weights that a method predicts (section 3 of the paper).
+def estimator(method: Method, hessian: Array, indices: Sequence[int]) -> Array:
+    """The matrix that turns g into the change of the target weights (section 3 of the paper).
 
     Args:
         method: ``gif``, ``fif`` or ``pif``.
         hessian: H of the remaining points, (..., p, p).
-        gradient: g, (..., p): minus the gradient of the remaining points' loss at the present parameters.
         indices: k positions of the target weights.
 
     Returns:
-        (..., k). Where the system is singular, the change of least norm.
+        (..., k, p). Where the system is singular, its change is the one of least norm.
     """
     chosen = list(indices)
-    if method == "fif":
-        return _solve(hessian[..., chosen, :][..., chosen], gradient[..., chosen], symmetric=True)
+    if method == "pif":
+        return _inverse(hessian, symmetric=True)[..., chosen, :]
     if method == "gif":
-        return _solve(hessian[..., chosen], gradient)
-    return _solve(hessian, gradient, symmetric=True)[..., chosen]
+        return _inverse(hessian[..., chosen])
+    matrix = np.zeros_like(hessian[..., chosen, :])
+    matrix[..., chosen] = _inverse(hessian[..., chosen, :][..., chosen], symmetric=True)
+    return matrix
 
 
-def _solve(matrix: Array, right: Array, symmetric: bool = False) -> Array:
-    """The least-squares solution of least norm, stack by stack."""
-    return _apply(np.asarray(np.linalg.pinv(matrix, RCOND, hermitian=symmetric), dtype=np.float64), right)
+def estimate(method: Method, hessian: Array, gradient: Array, indices: Sequence[int]) -> Array:
+    """The change of the target weights that a method predicts, (..., k).
+
+    Args:
+        method, hessian, indices: see `estimator`.
+        gradient: g, (..., p): minus the gradient of the remaining points' loss at the present parameters.
+    """
+    return _apply(estimator(method, hessian, indices), gradient)
+
+
+def _inverse(matrix: Array, symmetric: bool = False) -> Array:
+    """The pseudo-inverse, stack by stack."""
+    return np.asarray(np.linalg.pinv(matrix, RCOND, hermitian=symmetric), dtype=np.float64)
 
 
 def _apply(matrix: Array, vector: Array) -> Array:
@@ -368,10 +389,11 @@ def remove_in_steps(data: Data, indices: tuple[int, int], removals: int) -> Trac
     start = remaining[0].optimum
     paths: dict[Method, Array] = {}
     for method in METHODS:
+        estimators = estimator(method, remaining.hessian, indices)
         path = [start]
         for step in range(1, len(cuts)):
-            risk, theta = remaining[step], path[-1].copy()
-            theta[list(indices)] += estimate(method, risk.hessian, -risk.gradient(theta), indices)
+            theta = path[-1].copy()
+            theta[list(indices)] += estimators[step] @ -remaining[step].gradient(theta)
             path.append(theta)
         paths[method] = np.array(path)
     ones = np.ones(len(cuts))
@@ -457,21 +479,17 @@ def remove_as_published() -> Trace:
     design, targets = data.design, data.targets
     paths: dict[Method, Array] = {}
     for method in METHODS:
+        moved = list(range(FEATURES)) if method == "pif" else list(indices)
+        estimators = estimator(method, remaining.hessian, moved) / (10 if method == "pif" else 1)
         theta = start.copy()
         theta[FEATURES] = _FRESH_BIAS[method]
         path = [theta]
         for step, (begin, end) in enumerate(pairwise(cuts), start=1):
-            risk, theta = remaining[step], path[-1].copy()
-            block = design[begin:end]
+            theta, block = path[-1].copy(), design[begin:end]
             gradient = (
                 2 * block.T @ (block @ theta - targets[begin:end]) / (end - begin)
             )  # mean over the removed points
-            scale = (end - begin) / len(targets) / _NORMALIZER
-            if method == "pif":
-                weights = range(FEATURES)
-                theta[:FEATURES] += scale / 10 * estimate("pif", risk.hessian, gradient, weights)
-            else:
-                theta[list(indices)] += scale * estimate(method, risk.hessian, gradient, indices)
+            theta[moved] += (end - begin) / len(targets) / _NORMALIZER * (estimators[step] @ gradient)
             path.append(theta)
         paths[method] = np.array(path)
     base = start.copy()

@@ -7,7 +7,7 @@ over the same steps; `to_plotly` is the plane for exports.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,7 +118,12 @@ class Plane:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values for the page."""
-        return {**asdict(self), "dashes": DASHES, "markers": MARKERS}
+        plain = dict(vars(self))
+        for name in ("paths", "ghosts"):
+            plain[name] = [{**vars(path), "style": vars(path.style)} for path in getattr(self, name)]
+        plain["landmarks"] = [vars(mark) for mark in self.landmarks]
+        plain["contours"] = [[vars(ellipse) for ellipse in ellipses] for ellipses in self.contours]
+        return {**plain, "dashes": DASHES, "markers": MARKERS}
 
 
 def plane(result: Result, before: Plane | None = None) -> Plane:
@@ -279,6 +284,18 @@ def _quantity(
             old = quantity.axis.high
             high = old if KEEP_SHARE * old <= largest <= old else high
     return Quantity(column, title, axis=Axis("", "linear", 0.0, high))
+
+
+def table(result: Result) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The steps as people read them: one row per method and step, and the columns' titles."""
+    spec, steps = result.spec, result.tables["steps"]
+    position, title = ("scalar", "s") if spec["removal"] == "group" else ("removed", "outliers removed")
+    titles = {"method": "", position: title}
+    titles |= {
+        column: f"{title} {spec[column.removeprefix('weight_')]}" if column.startswith("weight") else title
+        for column, title, _ in _MEASURES
+    }
+    return steps[list(titles)].assign(method=steps["method"].map(_label)), titles
 
 
 def words(result: Result) -> list[str]:

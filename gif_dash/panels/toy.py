@@ -134,7 +134,9 @@ class ToyPanel(Panel[ToySpec]):
 
     def _table(self) -> ipywidgets.Widget:
         assert self.result is not None
-        return html(html_table(self.result.table, caption="All methods at all steps", limit=400))
+        frame, titles = figures.table(self.result)
+        caption = "Every method at every step; the CSV has all weights"
+        return html(html_table(frame, caption=caption, titles=titles, row_header="method", limit=600))
 
     # --- fields that the version as published fixes -----------------------------------------------------------------
 
@@ -173,7 +175,7 @@ class ToyPanel(Panel[ToySpec]):
     def export_figures(self) -> Sequence[go.Figure]:
         if self.plane is None or self.chart is None:
             return ()
-        return (figures.to_plotly(self.plane), line_charts.to_plotly(self.chart))
+        return (figures.to_plotly(self.plane), line_charts.to_plotly(self.chart, height=800))
 
     def export_words(self) -> Sequence[str]:
         if self.result is None:

@@ -81,9 +81,16 @@ class Labels {
 
   start(width, height) {
     this.taken = [];
+    this.lines = [];
     this.bounds = { left: SPACE.left + 2, right: width - SPACE.right - 2, top: SPACE.top + 2, bottom: height - SPACE.bottom - 2 };
   }
 
+  /** A point of a line: better not covered. */
+  avoid(x, y) {
+    this.lines.push([x, y]);
+  }
+
+  /** A mark: not to be covered. */
   block(x, y, radius) {
     this.taken.push({ left: x - radius, right: x + radius, top: y - radius, bottom: y + radius });
   }
@@ -107,6 +114,9 @@ class Labels {
         const wide = Math.min(box.right, other.right) - Math.max(box.left, other.left);
         const tall = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
         if (wide > 0 && tall > 0) cost += 10 + wide * tall;
+      }
+      for (const [px, py] of this.lines) {
+        if (px > box.left && px < box.right && py > box.top && py < box.bottom) cost += 3;
       }
       cost += 40 * Math.max(0, this.bounds.left - box.left, box.right - this.bounds.right, this.bounds.top - box.top, box.bottom - this.bounds.bottom);
       if (!best || cost < best.cost) best = { cost, side, box };
@@ -154,7 +164,7 @@ function render({ model, el }) {
   function buildPlane() {
     const shown = picture.plane;
     const width = plane.clientWidth;
-    const height = clamp(Math.round(width * 0.92), 300, 540);
+    const height = clamp(Math.round(width * 0.88), 300, 490);
     const inner = { width: width - SPACE.left - SPACE.right, height: height - SPACE.top - SPACE.bottom };
     const [x0, x1, y0, y1] = window_;
     const scale = Math.min(inner.width / (x1 - x0), inner.height / (y1 - y0)); // one unit is as long on both axes
@@ -276,6 +286,10 @@ function render({ model, el }) {
         heads[i].here = here;
         heads[i].head.setAttribute("transform", `translate(${px(here[0]).toFixed(1)},${py(here[1]).toFixed(1)}) scale(1.25)`);
         labels.block(px(here[0]), py(here[1]), 5);
+        for (let k = 0; k < reached; k += 0.25) {
+          const [x, y] = along(path.points, k);
+          labels.avoid(px(x), py(y));
+        }
       });
       marks.forEach((each) => {
         each.point = along(each.mark.points, place).map((value, k) => value + each.mark.shift[k]);
