@@ -119,6 +119,7 @@ class Fold(ipywidgets.VBox):  # type: ignore[misc]
         self._stale = True
         self.head = _FoldHead(title=title, note=note, expanded=open)
         self.body = ipywidgets.VBox(_dom_classes=("gd-fold-body",))
+        self.body.layout.display = None if open else "none"
         self.head.observe(guard(self._opened), "expanded")
         super().__init__([self.head, self.body], _dom_classes=("gd-fold",))
         if open:

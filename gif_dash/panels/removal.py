@@ -156,7 +156,7 @@ class RemovalPanel(JobPanel[RemovalSpec]):
             self.chart.position = best
 
     def _say(self, result: Result) -> None:
-        odd = "".join(f"<p>{sentence}</p>" for sentence in words.oddities(result))
+        odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in words.oddities(result))
         self.verdicts.value = (
             '<div class="gd-questions">'
             f"<section><h3>Is this a good edit?</h3><p>{words.good_edit(result)}</p></section>"
