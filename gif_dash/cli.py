@@ -188,8 +188,8 @@ def _summary(result: Result) -> Table:
         frame = frame.merge(result.tables["solves"][["method", "hvps", "seconds"]], on="method", how="left")
         frame = frame.assign(mark=frame["mark"].map({"": "", "one": "s = 1", "best": "best"}))
         frame = frame[list(_REMOVAL_COLUMNS)].rename(columns=_REMOVAL_COLUMNS)
-    else:
-        frame = frame.groupby("method", sort=False).tail(1)
+    else:  # the toy, where all outliers are out and s = 1
+        frame = frame.loc[frame["mark"] == "one", "method":"distance_full"].drop(columns=["step", "mark", "scalar"])
     table = Table(box=None, header_style="bold")
     for name in frame.columns:
         words = name in ("method", "row")

@@ -190,11 +190,16 @@ class ToySpec(Spec):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.first == self.second:
-            raise ValueError("the two target weights must differ")
+            raise ValueError(f"the two target weights (first, second) must differ; both are {self.first}")
         if self.outliers > self.points // 2:
-            raise ValueError("the outliers must be at most half of the points")
+            raise ValueError(
+                f"the outliers must be at most half of the points, {self.points // 2} here; got {self.outliers}"
+            )
         if self.removals > self.outliers:
-            raise ValueError("the steps must be at most as many as the outliers")
+            raise ValueError(
+                f"the steps (removals) must be at most as many as the outliers, {self.outliers} here; "
+                f"got {self.removals}"
+            )
         return self
 
 

@@ -74,7 +74,7 @@ def test_published_fixes_its_fields() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"first": 2}, "two target weights must differ"),
+        ({"first": 2}, "must differ; both are 2"),
         ({"points": 100, "outliers": 51}, "at most half"),
         ({"outliers": 5}, "at most as many as the outliers"),
         ({"correlation": 1.0}, "a number from 0 to 0.95"),
