@@ -177,7 +177,7 @@ def to_plotly(chart: Chart, *, dark: bool = False, columns: int = 2, height: int
     facets = chart.facets()
     rows = math.ceil(len(facets) / columns)
     titles = [quantity.title + (f" ({quantity.note})" if quantity.note else "") for quantity in facets]
-    figure = make_subplots(rows, columns, subplot_titles=titles, horizontal_spacing=0.09, vertical_spacing=0.14)
+    figure = make_subplots(rows, columns, subplot_titles=titles, horizontal_spacing=0.09, vertical_spacing=0.19)
     for place, quantity in enumerate(facets):
         row, column = place // columns + 1, place % columns + 1
         for line, faint in [(line, True) for line in chart.ghosts] + [(line, False) for line in chart.lines]:

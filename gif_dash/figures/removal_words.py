@@ -42,7 +42,8 @@ def good_edit(result: Result) -> str:
     )
     one = {method: row for method in methods if (row := _marked(sweep, method, "one")) is not None}
     own = _at_one(one, sweep)
-    return f"<b>{verdict}</b> At its best s {told}.{truth_words}{own}"
+    chosen = "the same test images, as published" if result.spec["report"] == "whole" else "other test images"
+    return f"<b>{verdict}</b> At its best s, chosen on {chosen}, {told}.{truth_words}{own}"
 
 
 def _verdict(score: float, aim: float) -> str:
@@ -140,32 +141,28 @@ def _extrapolation(rows: pd.DataFrame) -> str:
 def _distances(at_one: pd.DataFrame, at_best: pd.DataFrame) -> str:
     """How far the edited weights are from retrained ones, in percent of the original model's distance."""
     words = []
-    for kind, suffix in (("warm-started", "_warm"), ("cold-started", "")):
+    for kind, suffix in (("warm start", "_warm"), ("cold start", "")):
         told = [
-            f"{ratios} {where}"
+            f"{shares} {where}"
             for where, rows in (("at s = 1", at_one), ("at the best s", at_best))
-            if (ratios := _ratios(rows, suffix))
+            if (shares := _shares(rows, suffix))
         ]
         if told:
-            words.append(f"from the {kind} retraining's weights: {', '.join(told)}")
+            words.append(f"{kind} {', '.join(told)}")
     if not words:
         return "There are no retrained weights to measure a distance to."
+    names = " / ".join(escape(label(str(method))) for method in at_one["method"])
     return (
-        f"Distance in percent of the original model's, {'; '.join(words)}. "
-        "Another start ends far away in any case, so the behaviour says more than the distance."
+        f"Distance to the retrained weights, in percent of the original model's ({names}): {'; '.join(words)}. "
+        "Two trainings from different starts end far apart in any case, so the behaviour says more than the distance."
     )
 
 
-def _ratios(rows: pd.DataFrame, suffix: str) -> str:
+def _shares(rows: pd.DataFrame, suffix: str) -> str:
     if f"distance{suffix}" not in rows:
         return ""
-    known = rows[(rows[f"distance_original{suffix}"] > 0) & rows[f"distance{suffix}"].map(math.isfinite)]
-    shares = [
-        f"{number(100 * float(row[f'distance{suffix}']) / float(row[f'distance_original{suffix}']), 0)}"
-        for _, row in known.iterrows()
-    ]
-    names = "/".join(escape(label(str(method))) for method in known["method"])
-    return f"{' / '.join(shares)} ({names})" if shares else ""
+    shares = 100 * rows[f"distance{suffix}"] / rows[f"distance_original{suffix}"]
+    return " / ".join(number(float(share), 0) for share in shares) if shares.map(math.isfinite).any() else ""
 
 
 def _solver_words(solves: pd.DataFrame) -> str:
@@ -173,10 +170,12 @@ def _solver_words(solves: pd.DataFrame) -> str:
     stopped = solves[solves["status"] == "stopped"]
     words = []
     if len(stopped):
-        steps = sorted({int(value) for value in stopped["iterations"]})
+        steps = " / ".join(str(value) for value in sorted({int(value) for value in stopped["iterations"]}))
+        residuals = " / ".join(number(float(value), 2) for value in stopped["relative_residual"])
+        paper = " (the paper: a Neumann series)" if set(stopped["solver"]) == {"cgls"} else ""
+        solver = " / ".join(dict.fromkeys(escape(label(str(name))) for name in stopped["solver"]))
         words.append(
-            f"The solver was stopped after {' / '.join(map(str, steps))} steps on purpose (that regularises), "
-            f"with relative residual {', '.join(number(float(r), 2) for r in stopped['relative_residual'])}."
+            f"{solver}{paper} was stopped after {steps} steps, which regularises; relative residual {residuals}."
         )
     for _, row in odd.iterrows():
         words.append(f"{escape(label(row['method']))}: {escape(str(row['message'] or row['status']))}.")

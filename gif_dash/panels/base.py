@@ -279,7 +279,12 @@ class JobPanel(Panel[S]):
         if not self.ticket:
             self.context.ticker.stop(self.poll)
             return
-        view = self.context.connect().view(self.ticket)
+        try:
+            view = self.context.connect().view(self.ticket)
+        except Exception:  # the server has ended: say it once, not at every beat
+            self.ticket = ""
+            self._idle("Stopped")
+            raise
         if view.state in ("queued", "running"):
             self._follow(view)
         elif view.state == "done" and view.result is not None:

@@ -179,7 +179,14 @@ class RemovalPanel(JobPanel[RemovalSpec]):
 
     def opened(self) -> None:
         self._refresh_offers()
+        asked, fitting = self.spec.forget_classes, self._fitting_classes()
+        if fitting != asked and not self.spec.forget_indices:
+            self.spec = self.spec.model_copy(update={"forget_classes": fitting})
+            self.form.write(self.spec)
         super().opened()
+        if self.card is not None and self.spec.forget_classes != asked != RemovalSpec().forget_classes:
+            last = len(self.card.classes) - 1
+            self.bar.error = f"The link was not followed in one point: classes go from 0 to {last}."
 
     def update(self, before: RemovalSpec) -> None:
         if self.spec.scenario != before.scenario:

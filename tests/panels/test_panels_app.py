@@ -38,7 +38,7 @@ def test_tab_is_made_when_it_is_opened(client: FakeClient) -> None:
     assert "gd-hidden" in dashboard.places[0]._dom_classes
     dashboard.tabs.selected = 0
     assert dashboard.page.query.startswith("?tab=toy")
-    assert client.submitted == [RemovalSpec()] or client.submitted == []
+    assert client.submitted == [RemovalSpec(forget_classes=(2,))]  # there is no class 8 among three
 
 
 def test_link_opens_its_tab_with_its_state(client: FakeClient) -> None:

@@ -210,6 +210,7 @@ def test_words_about_a_good_edit() -> None:
     assert "as good as retraining" in said
     assert "score 0.980" in said
     assert "At s = 1" in said
+    assert "chosen on other test images" in said
     poor = sweep()
     poor.loc[poor["mark"] == "best", "score"] = 0.3
     assert "well short" in words.good_edit(replace(result(), tables={**result().tables, "sweep": poor}))
@@ -226,8 +227,8 @@ def test_words_about_where_retraining_lands() -> None:
     assert "Not at the best s" in said
     assert "extrapolation" in said
     assert "1.02 ± 0.02 (GIF)" in said
-    assert "90 / 90 (GIF/FIF) at s = 1" in said  # of the warm start: 0.9 of 1.0
-    assert "83 / 83 (GIF/FIF)" in said  # of the cold start: 5 of 6
+    assert "(GIF / FIF): warm start 90 / 90 at s = 1" in said  # of the warm start: 0.9 of 1.0
+    assert "cold start 83 / 83 at s = 1" in said  # of the cold start: 5 of 6
     assert "stopped after 5 steps" in said
 
 

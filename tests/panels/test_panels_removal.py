@@ -156,6 +156,16 @@ def test_failure_is_one_sentence_and_the_panel_is_ready_again() -> None:
     assert panel.context.ticker.idle
 
 
+def test_lost_server_is_said_once() -> None:
+    client = FakeClient()
+    panel = opened(client)
+    client.views.clear()
+    with pytest.raises(KeyError):
+        panel.context.ticker.tick()
+    assert not panel.bar.running
+    assert panel.context.ticker.idle
+
+
 def test_question_that_the_card_does_not_allow() -> None:
     client = FakeClient()
     client.store(answer())
@@ -244,6 +254,14 @@ def test_nonsense_in_a_link_is_left_out_with_a_sentence(query: dict[str, str], s
     panel = RemovalPanel(context())
     assert len(panel.restore(query)) == sentences
     assert panel.spec == RemovalSpec()
+
+
+def test_link_to_classes_that_are_not_there() -> None:
+    client = FakeClient()
+    panel = opened(client, RemovalSpec(forget_classes=(1, 7)))
+    assert client.submitted == [RemovalSpec(forget_classes=(1,))]
+    assert "classes go from 0 to 2" in panel.bar.error
+    assert panel.form.read() == panel.spec
 
 
 def test_spellings_follow_the_form() -> None:

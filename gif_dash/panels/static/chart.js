@@ -101,7 +101,7 @@ function render({ model, el }) {
   const slider = make("input", "", { type: "range", id: `${id}-slider`, min: 0, max: STEPS, step: 1 });
   slider.dataset.lmSuppressShortcuts = "true";
   const sliderLabel = make("label", "", { for: `${id}-slider` });
-  const value = make("output", "", { for: `${id}-slider` });
+  const value = make("output", "", { for: `${id}-slider`, "aria-live": "off" }); // the slider says its value itself
   const stops = make("div", "gd-stops", { role: "group", "aria-label": "Places for the marker" });
   const scrub = make("div", "gd-scrub", {}, sliderLabel, slider, value);
   const readout = make("div", "gd-scroll gd-readout");
@@ -327,7 +327,7 @@ function render({ model, el }) {
     movers = [];
     facets.setAttribute("aria-label", chart.title);
     const plots = chart.quantities.filter((quantity) => quantity.axis);
-    const columns = width >= 620 && plots.length > 1 ? 2 : 1;
+    const columns = width >= 560 && plots.length > 1 ? 2 : 1;
     const each = (width - 24 * (columns - 1)) / columns;
     facets.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     legend.replaceChildren(

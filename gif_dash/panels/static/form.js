@@ -180,8 +180,6 @@ function render({ model, el }) {
   el.classList.add("gd-form");
   const form = make("form", "", { "aria-label": model.get("label") });
   form.addEventListener("submit", (event) => event.preventDefault());
-  // JupyterLab's shortcuts must not see keys that are meant for a control.
-  form.dataset.lmSuppressShortcuts = "true";
   const advanced = make("details", "gd-advanced", {}, make("summary", "", {}, "Advanced settings"));
   const shown = new Map();
 

@@ -103,6 +103,9 @@ function render({ model, el }) {
     watch.observe(root, { childList: true, subtree: true });
     undo.push(() => watch.disconnect());
     name(root);
+    // JupyterLab's shortcuts (arrows, D D, …) must not see keys meant for our controls. Lumino looks for this mark on
+    // the element that has the focus, before anything above it.
+    listen(root, "focusin", (event) => (event.target.dataset.lmSuppressShortcuts = "true"));
   });
   return () => undo.forEach((step) => step());
 }
