@@ -88,7 +88,7 @@ def test_top_outputs_by_hand() -> None:
     assert choose("top-outputs", 34)[:5] == [2, 5, 9, 10, 11]
     assert {choose("top-outputs", 34, seed)[5] for seed in range(40)} == {15, 16, 17}
     # MR 50 %: convolution 3: channel 2 and the only weight of the next unit, channel 1, no bias; linear 6: two rows
-    assert choose("top-outputs", 50) == [1, 2, 5, 9, 10, 11, 15, 16, 17]
+    assert {tuple(choose("top-outputs", 50, seed)) for seed in range(20)} == {(1, 2, 5, 9, 10, 11, 15, 16, 17)}
     # MR 75 %: convolution 4: two rows; linear 9: rows 1, 3 and 0
     assert choose("top-outputs", 75) == [1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 15, 16, 17]
     # MR 10 %: nothing of the convolution, one weight of the highest row of the linear layer
