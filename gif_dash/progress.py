@@ -16,7 +16,7 @@ class Progress(Protocol):
 
     @property
     def patient(self) -> bool:
-        """Whether whoever asks accepts trainings of minutes (a person at a terminal does, a visitor's click does not)."""
+        """Whether the asker accepts trainings of minutes: a person at a terminal does, a visitor's click does not."""
 
     def stage(self, title: str, total: int = 0) -> None:
         """A new stage begins; `total` units of work are expected in it (0: unknown)."""

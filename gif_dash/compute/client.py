@@ -291,6 +291,8 @@ def execute(spec: Spec, progress: Progress, *, fresh: bool = False) -> Result:
     answer = perform(task_for(spec, "here", known=known, patient=progress.patient), progress)
     if (card := answer.parsed_card) is not None:
         cards.remember(card)
-    key = store.put(spec, answer)
-    packed = answer.result if answer.result is not None else store.get_packed(key)
+    packed = answer.result
+    if answer.complete:
+        key = store.put(spec, answer)
+        packed = packed if packed is not None else store.get_packed(key)
     return execute(spec, progress, fresh=True) if packed is None else unpack(packed)

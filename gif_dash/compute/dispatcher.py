@@ -257,8 +257,10 @@ class Dispatcher:
         if run.spec is None:
             self._finish(run, "done")
             return
-        key = self._store.put(run.spec, end)
-        data = end.result if end.result is not None else self._store.get_packed(key)
+        data = end.result
+        if end.complete:
+            key = self._store.put(run.spec, end)
+            data = data if data is not None else self._store.get_packed(key)
         if data is not None:
             self._finish(run, "done", result=data)
         elif run.tickets:  # it was in the store when the run started, and is no longer: compute it after all

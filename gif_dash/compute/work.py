@@ -51,11 +51,13 @@ class Answer:
         result: `pack`ed; None if only the scenario was to be loaded, or the answer is `Task.known`.
         card: JSON of the scenario's card; None where there is no scenario.
         seconds: wall time of the experiment without the loading of the scenario.
+        complete: whether it is worth keeping; not, if something was left out that a patient asker would get.
     """
 
     result: bytes | None
     card: str | None
     seconds: float = 0.0
+    complete: bool = True
 
     @property
     def parsed_card(self) -> ScenarioCard | None:
@@ -124,7 +126,8 @@ def perform(task: Task, progress: Progress, loaded: Callable[[str], None] = lamb
     run = catalog.resolve(task.experiment.target)
     began = time.monotonic()
     result: Result = run(spec, progress)
-    return Answer(pack(result), card_json, time.monotonic() - began)
+    complete = not result.provenance.get("impatient", False)
+    return Answer(pack(result), card_json, time.monotonic() - began, complete)
 
 
 def sentence(error: BaseException) -> str:

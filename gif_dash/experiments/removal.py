@@ -277,7 +277,7 @@ class Removal:
         updates = {method: self._solve(method, gradient, selection.indices) for method in self.spec.methods}
         best = self._sweep(updates)
         trust = self._trust(updates, best)
-        references, missing = self._references()
+        references, missing, impatient = self._references()
         distances = self._distances(updates, best, references)
         return Result(
             {"experiment": self.spec.experiment, **self.spec.model_dump(mode="json")},
@@ -288,7 +288,7 @@ class Removal:
                 "layers": self._layers_table(updates, selection),
                 "confusion": pd.concat(self.sweep.confusions, ignore_index=True),
             },
-            self._provenance(selection, references, missing),
+            self._provenance(selection, references, incomplete=missing, impatient=impatient),
         )
 
     def _risk(self, indices: Tensor) -> Risk:
@@ -372,15 +372,19 @@ class Removal:
                     self.progress.advance()
         return pd.DataFrame(rows)
 
-    def _references(self) -> tuple[dict[str, Reference], str]:
-        """Models retrained without the forget group, and a sentence about those that are missing."""
+    def _references(self) -> tuple[dict[str, Reference], str, bool]:
+        """Models retrained without the forget group, a sentence about the missing, whether patience would get them."""
         wanted: list[tuple[str, Kind, int]] = [("retrain", "cold", seed) for seed in range(self.spec.retrain_seeds)]
         wanted.append(("retrain_warm", "warm", 0))
         first: dict[str, Reference] = {}
         missing: list[str] = []
+        impatient = False
         for method, kind, seed in wanted:
             if not self._may_train(kind, seed):
-                missing.append(f"{LABELS[method]} takes minutes to train and is not here yet: run {to_cli(self.spec)}")
+                impatient = True
+                missing.append(
+                    f"the retrained model takes minutes to train and is not here yet: run {to_cli(self.spec)}"
+                )
                 continue
             try:
                 reference = self.prepared.reference(self.forget, kind, seed, self.progress)
@@ -390,7 +394,7 @@ class Removal:
             with self.watch.stage("Measuring the retrained model"):
                 self.sweep.measure(self.prepared.network(reference.state), method, math.nan, seed=seed)
             first.setdefault(method, reference)
-        return first, "; ".join(dict.fromkeys(missing))
+        return first, "; ".join(dict.fromkeys(missing)), impatient
 
     def _may_train(self, kind: Kind, seed: int) -> bool:
         if self.progress.patient or self.prepared.card.seconds.get("train", 0.0) <= LONG_TRAINING:
@@ -432,7 +436,7 @@ class Removal:
             for row in self.index.summary(update.delta, selection, self.theta)
         )
 
-    def _provenance(self, selection: Selection, references: dict[str, Reference], missing: str) -> dict[str, Any]:
+    def _provenance(self, selection: Selection, references: dict[str, Reference], **facts: Any) -> dict[str, Any]:
         prepared, spec = self.prepared, self.spec
         names = [prepared.scenario.classes[position] for position in spec.forget_classes]
         group = f"{len(self.forget)} training examples" if spec.forget_indices else ", ".join(names)
@@ -456,7 +460,7 @@ class Removal:
             weight_decay=prepared.weight_decay,
             training=prepared.recipe.describe() if prepared.recipe else "by the user",
             references={name: reference.note for name, reference in references.items()},
-            incomplete=missing,
+            **facts,
         )
 
 
