@@ -174,15 +174,22 @@ class Visit:
         return page
 
     def close(self, page: Any) -> None:
-        """Close a tab as a person does."""
-        page.close(run_before_unload=True)
+        """Close a tab as a person does, so that its kernel is freed."""
+        from playwright.sync_api import Error
+
+        if not page.is_closed():
+            with page.expect_event("close"), contextlib.suppress(Error):  # it may be gone before it has answered
+                page.close(run_before_unload=True)
 
     def end(self) -> None:
+        """Close all tabs as a person does, so that their kernels are freed, and the window."""
+        for page in self.context.pages:
+            self.close(page)
         self.context.close()
 
     def _allow_loopback(self, route: Any) -> None:
         address = urlsplit(route.request.url)
-        if address.hostname in ("127.0.0.1", "localhost") or address.scheme in ("data", "blob"):
+        if address.hostname in ("127.0.0.1", "localhost") or address.scheme in ("data", "blob", "file"):
             route.continue_()
         else:
             self.complaints.append(f"request to elsewhere: {route.request.url}")
