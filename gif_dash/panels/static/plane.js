@@ -133,7 +133,6 @@ let planes = 0;
 function render({ model, el }) {
   const id = `gd-plane-${++planes}`;
   el.classList.add("gd-toy");
-  el.dataset.lmSuppressShortcuts = "true"; // JupyterLab's shortcuts must not see keys meant for the player
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
   const play = make("button", "gd-button gd-primary gd-play", { type: "button" }, "Play");
