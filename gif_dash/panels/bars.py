@@ -126,9 +126,11 @@ class Fold(ipywidgets.VBox):  # type: ignore[misc]
             self._fill()
 
     def _opened(self, _change: Any) -> None:
-        if self.head.expanded and self._stale:
-            self._fill()
         self.body.layout.display = None if self.head.expanded else "none"
+        if self.head.expanded and self._stale:
+            if not self.body.children:  # goes to the browser at once, while the content is being made
+                self.body.children = (html('<p class="gd-muted">One moment …</p>'),)
+            self._fill()
 
     def _fill(self) -> None:
         old, self.body.children = self.body.children, (self._build(),)

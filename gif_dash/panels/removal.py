@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
     from gif_dash.compute.cards import Offer
 
+SCORES_NOTE = (
+    "Test: the other classes' test images. Self: the test images of what was removed. Forget: the removed training "
+    "images themselves. HVPs and seconds: of the solve."
+)
+
 EMPTY = pd.DataFrame({"method": [], "scalar": [], "mark": []})
 
 
@@ -163,7 +168,9 @@ class RemovalPanel(JobPanel[RemovalSpec]):
             f"<section><h3>Is this where retraining would land?</h3><p>{words.retraining_lands(result)}</p></section>"
             f"</div>{odd}"
         )
-        self.scores.value = tables.scores_html(result) + f'<p class="gd-help">{words.facts(result)}</p>'
+        self.scores.value = (
+            tables.scores_html(result) + f'<p class="gd-help">{SCORES_NOTE}<br>{words.facts(result)}</p>'
+        )
 
     def _layers(self) -> ipywidgets.Widget:
         figure = live_figure(pictures.layers(self._shown(), dark=self.context.page.dark))
