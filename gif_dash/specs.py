@@ -136,7 +136,8 @@ class ToySpec(Spec):
     correlation: float = _field(
         0.5,
         "Correlation",
-        "of neighbouring features, its powers for those further apart; at 0 the methods agree up to sampling error",
+        "of neighbouring features, its powers for those further apart; at 0 the methods agree up to sampling error, "
+        "which more points reduce",
         ge=0.0,
         le=0.95,
     )

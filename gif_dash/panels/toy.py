@@ -65,8 +65,8 @@ class ToyPanel(Panel[ToySpec]):
     spec_class = ToySpec
     title = "Toy"
     intro = (
-        "A linear model with five weights and a bias is fitted to points of which some are outliers. The outliers are "
-        "removed, but only two target weights may change. Where should they go? Press Play."
+        "A linear model is fitted to points of which some are outliers. These are removed, but only two of its six "
+        "parameters may change: where should they go? Press Play."
     )
     overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         name: {"kind": "toggle", "choices": WEIGHTS} for name in ("first", "second")

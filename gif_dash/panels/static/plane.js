@@ -95,6 +95,14 @@ class Labels {
     this.taken.push({ left: x - radius, right: x + radius, top: y - radius, bottom: y + radius });
   }
 
+  /** Whether a text in this box would cover anything. */
+  covers({ left, right, top, bottom }) {
+    return (
+      this.taken.some((other) => other.left < right && other.right > left && other.top < bottom && other.bottom > top) ||
+      this.lines.some(([x, y]) => x > left && x < right && y > top && y < bottom)
+    );
+  }
+
   place(key, element, x, y, width, gap) {
     const high = 14;
     const spots = [
@@ -325,7 +333,7 @@ function render({ model, el }) {
           const [lx, ly] = at_((Math.PI * ((i * 5 + k * 7) % 24)) / 12 + 0.4);
           if (lx < SPACE.left + 18 || lx > right - 18 || ly < SPACE.top + 10 || ly > bottom - 8) continue;
           const box = { left: lx - 15, right: lx + 15, top: ly - 8, bottom: ly + 8 };
-          if (labels.taken.some((o) => o.left < box.right && o.right > box.left && o.top < box.bottom && o.bottom > box.top)) continue;
+          if (labels.covers(box)) continue;
           labels.taken.push(box);
           ringLabels.append(svg("text", "gd-level", { x: lx.toFixed(1), y: (ly + 4).toFixed(1), "text-anchor": "middle" }, a.label));
           break;
@@ -393,7 +401,7 @@ function render({ model, el }) {
     }
     if (withAxis) root.append(svg("text", "gd-title", { x: (ROW.left + right) / 2, y: height - 2, "text-anchor": "middle" }, chart.x.title));
     root.append(svg("path", "gd-axis", { d: `M${ROW.left},${ROW.top}V${bottom}H${right}` }));
-    const clip = svg("clipPath", "", { id: `${id}-${quantity.key}` }, svg("rect", "", { x: ROW.left - 6, y: 0, width: right - ROW.left + 12, height: bottom + 6 }));
+    const clip = svg("clipPath", "", { id: `${id}-${quantity.key}` }, svg("rect", "", { x: ROW.left - 6, y: ROW.top - 5, width: right - ROW.left + 12, height: bottom - ROW.top + 10 }));
     const field = svg("g", "", { "clip-path": `url(#${id}-${quantity.key})` });
     root.append(clip, field);
     const curve = (style, className, key, d) => {
