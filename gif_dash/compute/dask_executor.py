@@ -60,6 +60,7 @@ class DaskExecutor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduler: Scheduler | None = None
         self._client: Client | None = None
+        self._closed = threading.Event()
         self._closing: asyncio.Event | None = None
         self._futures: dict[str, Future[Answer | Failure]] = {}
         self._places: dict[str, str] = {}  # address of the worker that runs a task
@@ -84,6 +85,7 @@ class DaskExecutor:
         self._soon(self._kill(task))
 
     def close(self) -> None:
+        self._closed.set()
         if self._loop is not None and self._closing is not None:
             with suppress(RuntimeError):  # the loop has ended by itself
                 self._loop.call_soon_threadsafe(self._closing.set)
@@ -101,16 +103,20 @@ class DaskExecutor:
             self.problem = NOT_STARTED
         finally:
             self._client = None
+            for task in list(self._futures):
+                self._told(task, Failure("failed", LOST))
             shutil.rmtree(folder, ignore_errors=True)
 
     async def _main(self, folder: str) -> None:
+        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
         import dask
 
         dask.config.set({"temporary-directory": folder, **_configuration(self._environment)})
         from distributed import Client, LocalCluster
         from distributed.security import Security
 
-        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        if self._closed.is_set():
+            return
         security = Security.temporary()  # type: ignore[no-untyped-call]
         cluster = LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=self._workers,
@@ -217,6 +223,9 @@ def _configuration(environment: dict[str, str]) -> dict[str, Any]:
     return {
         "logging": {"version": 1, "incremental": True},  # log as this program does, without handlers of its own
         "distributed.scheduler.allowed-failures": 0,  # a task that kills its worker is not tried on the next one
+        # Nannies restart their workers however long that takes; by default the cluster dismisses a nanny whose worker
+        # is gone 15 s after a death, be it the same death or the next one.
+        "distributed.deploy.lost-worker-timeout": "365 days",
         "distributed.scheduler.http.routes": [],
         "distributed.worker.http.routes": [],
         "distributed.worker.profile.enabled": False,

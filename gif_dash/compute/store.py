@@ -227,6 +227,7 @@ class Store:
                 return
             except sqlite3.DatabaseError as error:
                 self._set_aside(identity, str(error))
+        self._warn(f"Results are kept in memory only: {self.path} is unusable and cannot be set aside")
 
     def _recover(self, error: sqlite3.DatabaseError) -> bool:
         """After an error: whether a new file is open. Full disks, locks and read-only folders are no damage."""
@@ -306,13 +307,7 @@ def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
         if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
             _validate(connection)  # before anything is written to what may not be ours
-        for mode in ("WAL", "DELETE"):
-            try:
-                connection.execute(f"PRAGMA journal_mode = {mode}")
-                break
-            except sqlite3.OperationalError:  # refused, as on some network file systems
-                if mode == "DELETE":
-                    raise
+        _choose_journal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         with _transaction(connection):
             if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
@@ -325,6 +320,23 @@ def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _choose_journal(connection: sqlite3.Connection) -> None:
+    """WAL, so that readers and writers do not wait for each other; where it is refused (some network file systems),
+    the rollback journal that every file begins with."""
+    limit = time.monotonic() + _SECONDS_TO_WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                connection.execute("PRAGMA journal_mode = DELETE")
+                return
+            if time.monotonic() > limit:  # another process is in the middle of the same
+                raise
+            time.sleep(0.02)
 
 
 def _validate(connection: sqlite3.Connection) -> None:
