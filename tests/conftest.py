@@ -121,10 +121,10 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 @pytest.fixture(scope="session")
-def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """The dashboard as people start it: ``gif-dash --no-browser``."""
+def dashboard() -> Iterator[Served]:
+    """The dashboard as people start it: ``gif-dash --no-browser``; what it trains, other tests find trained."""
     command = [sys.executable, "-m", "gif_dash.cli", "--no-browser", "--port", "0"]
-    served = start_server(command, tmp_path_factory.mktemp("dashboard"))
+    served = start_server(command, Path(os.environ["GIF_DASH_CACHE"]))
     yield served
     assert served.stop() == 0
 
