@@ -6,7 +6,7 @@
 - ready: a kernel waits, a browser that has cached nothing
 - warm: a kernel waits, the browser has been here before
 
-The first start has an empty cache folder, so the server also trains the default network meanwhile; later starts have not.
+The first start has an empty cache folder, so the server also trains the default network meanwhile; the others do not.
 """
 
 from __future__ import annotations
