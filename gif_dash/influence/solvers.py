@@ -174,8 +174,8 @@ def neumann(system: System, iterations: int, constant: float, sigma_max: float, 
 def direct(system: System, damping: float = 0.0, memory_limit: int = 2**30) -> Solution:
     """Dense solution in float64, by the singular values of A: one product per column.
 
-    Singular values below rcond·σ_max count as zero, rcond = max(rows, columns)·ε of the dtype in which the products are
-    computed; the result is then the solution of least norm.
+    Singular values below rcond·σ_max count as zero, rcond = columns·ε with the rounding unit ε of the dtype in which the
+    products are computed; the result is then the solution of least norm.
 
     Args:
         system: the problem.
@@ -209,7 +209,7 @@ def direct(system: System, damping: float = 0.0, memory_limit: int = 2**30) -> S
         left, sigma, right_t = np.linalg.svd(matrix, full_matrices=False)
         right = right_t.T
     sigma_max = float(sigma.max())
-    rcond = max(rows, columns) * torch.finfo(system.rhs.dtype).eps
+    rcond = columns * torch.finfo(system.rhs.dtype).eps
     kept = sigma > rcond * sigma_max
     lam = damping * sigma_max
     if sigma_max == 0:
