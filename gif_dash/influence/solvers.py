@@ -174,8 +174,8 @@ def neumann(system: System, iterations: int, constant: float, sigma_max: float, 
 def direct(system: System, damping: float = 0.0, memory_limit: int = 2**30) -> Solution:
     """Dense solution in float64, by the singular values of A: one product per column.
 
-    Singular values below rcond·σ_max count as zero, rcond = columns·ε with the rounding unit ε of the dtype in which the
-    products are computed; the result is then the solution of least norm.
+    Singular values below rcond·σ_max count as zero, rcond = columns·ε with ε the rounding unit of the dtype in which
+    the products are computed; the result is then the solution of least norm.
 
     Args:
         system: the problem.
