@@ -104,6 +104,7 @@ class RemovalPanel(JobPanel[RemovalSpec]):
         )
         for fold in self.folds:
             fold.add_class("gd-hidden")
+        self.context.page.observe(self.guard(self._theme_changed), "theme")
         about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
         self._redraw(pictures.curves(EMPTY, self.spec.model_dump()))
         return (self.chart, self.verdicts, self.scores, *self.folds, about)
@@ -177,6 +178,10 @@ class RemovalPanel(JobPanel[RemovalSpec]):
         return ipywidgets.VBox(
             [figure, html(f"<details><summary>As a table</summary>{tables.layers_html(self._shown())}</details>")]
         )
+
+    def _theme_changed(self, _change: Any) -> None:
+        if self.result is not None:
+            self.folds[0].refresh()  # plotly has its colours from us; everything else follows the style sheet
 
     def _confusion(self) -> ipywidgets.Widget:
         classes = self.card.classes if self.card is not None else ()

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from urllib.parse import parse_qsl
 
-import pandas as pd
 import pytest
 from panels_fakes import CARD, FakeClient, context, result, sweep
 
@@ -338,7 +337,9 @@ def test_layers_are_drawn_whole_before_they_become_a_widget() -> None:
     figure = fold.body.children[0].children[0]
     assert [len(trace["y"]) for trace in figure._widget_data] == [2, 2, 2]
     assert figure._config["showSendToCloud"] is False
-    assert isinstance(figure._widget_data[0]["y"], (list, pd.Series)) or figure._widget_data[0]["y"]
+    light = figure.layout.template.layout.font.color
+    panel.context.page.theme = "dark"
+    assert fold.body.children[0].children[0].layout.template.layout.font.color != light
 
 
 def test_page_imports_without_torch() -> None:
