@@ -83,15 +83,67 @@ def serve(port: int, no_browser: bool) -> None:
 @_folders
 def scenarios() -> None:
     """List the scenarios and what is ready."""
-    from gif_dash.compute.client import connect
+    from gif_dash.compute.cards import offers
+    from gif_dash.compute.store import open_store
 
     table = Table(box=None, header_style="bold")
     for title in ("scenario", "what it is", "state"):
         table.add_column(title, overflow="fold")
     states = {"ready": "ready", "quick": "trains in seconds at first use"}
-    for offer in connect().offers():
+    for offer in offers(open_store()):
         table.add_row(offer.name, offer.summary, states.get(offer.state, f"prepare with: {offer.command}"))
     _print(table)
+
+
+@main.command()
+@click.argument("scenario", nargs=-1, type=click.Choice(list(catalog.SCENARIOS)))
+@click.option(
+    "--classes",
+    default="default",
+    show_default=True,
+    metavar="default|all|LIST",
+    help="classes to make references and default runs for: the spec's default, all, or positions with commas",
+)
+@_folders
+def prepare(scenario: tuple[str, ...], classes: str) -> None:
+    """Get data, train, make references and default runs (of all scenarios, if none is named)."""
+    from gif_dash import upkeep
+
+    upkeep.prepare(scenario, classes)
+
+
+@main.command()
+@_folders
+def doctor() -> None:
+    """Show versions, device, data and disk, and whether all is well."""
+    from gif_dash import upkeep
+
+    sys.exit(upkeep.doctor())
+
+
+@main.command()
+@click.option("--list", "action", flag_value="list", default=True, help="show what is kept (the default)")
+@click.option("--clear", "action", flag_value="clear", help="delete results and checkpoints")
+@click.option("--yes", is_flag=True, help="delete without asking")
+@_folders
+def cache(action: str, yes: bool) -> None:
+    """Show or delete results and checkpoints."""
+    from gif_dash import upkeep
+
+    if action == "list":
+        upkeep.list_cache()
+    elif yes or click.confirm("Delete all results and checkpoints of gif_dash?"):
+        upkeep.clear_cache()
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@_folders
+def lab(arguments: tuple[str, ...]) -> None:
+    """Copy the notebooks here and open JupyterLab (further ARGUMENTS are JupyterLab's)."""
+    from gif_dash import upkeep
+
+    sys.exit(upkeep.lab(arguments))
 
 
 @main.group()

@@ -106,7 +106,7 @@ def offers(store: Store) -> list[Offer]:
 
 def preparing_command(name: str) -> str:
     """The shell command that gets a scenario's data and trains it."""
-    return f"gif-dash run removal --scenario {name}"
+    return f"gif-dash prepare {name}"
 
 
 def admit(spec: Spec, store: Store, *, patient: bool) -> None:

@@ -307,9 +307,9 @@ def test_refuses_what_would_take_long_to_prepare(make: Callable[..., Rig]) -> No
 
     rig = make()
     client = rig.client()
-    with pytest.raises(SpecError, match="gif-dash run removal --scenario mnist-cnn"):
+    with pytest.raises(SpecError, match="gif-dash prepare mnist-cnn"):
         client.submit(RemovalSpec(scenario="mnist-cnn"))
-    with pytest.raises(SpecError, match="gif-dash run removal --scenario mnist-cnn"):
+    with pytest.raises(SpecError, match="gif-dash prepare mnist-cnn"):
         client.prepare("mnist-cnn")
     with pytest.raises(SpecError, match="no scenario named 'none'; choose from digits-cnn"):
         client.submit(RemovalSpec(scenario="none"))

@@ -293,5 +293,5 @@ def test_a_worker_killed_while_idle_comes_back(rig: Rig, tmp_path: Path) -> None
 def test_unprepared_scenarios_are_offered_with_their_command(rig: Rig) -> None:
     offers = {offer.name: offer for offer in rig.client().offers()}
     assert offers["mnist-cnn"].state == "command"
-    assert offers["mnist-cnn"].command == "gif-dash run removal --scenario mnist-cnn"
+    assert offers["mnist-cnn"].command == "gif-dash prepare mnist-cnn"
     assert offers["mnist-cnn"].card is None

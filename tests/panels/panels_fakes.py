@@ -165,7 +165,7 @@ class FakeClient:
     def offers(self) -> list[Offer]:
         return [
             Offer("digits-cnn", "Digits", "small", self.card, "ready" if self.card else "quick"),
-            Offer("mnist-cnn", "MNIST", "large", None, "command", "gif-dash run removal --scenario mnist-cnn"),
+            Offer("mnist-cnn", "MNIST", "large", None, "command", "gif-dash prepare mnist-cnn"),
         ]
 
     def store(self, answer: Result) -> None:

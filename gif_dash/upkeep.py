@@ -1,0 +1,187 @@
+"""Commands around the dashboard: prepare scenarios, look after what is kept, see what is installed, open JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gif_dash import __version__, catalog, resources
+from gif_dash.compute.paths import cache_dir, data_dir
+from gif_dash.compute.store import open_store
+from gif_dash.specs import RemovalSpec, SpecError
+
+_PACKAGES = ("torch", "torchvision", "numpy", "pandas", "plotly", "ipywidgets", "anywidget", "voila", "jupyterlab")
+
+
+def prepare(names: tuple[str, ...], classes: str) -> None:
+    """Get data, train, make references and the default runs of scenarios.
+
+    What is there already is not made again, so an interrupted preparation goes on where it stopped.
+
+    Raises:
+        click.ClickException: one sentence, if a scenario is not known or cannot be had.
+    """
+    from gif_dash.api import run
+    from gif_dash.scenarios import load
+    from gif_dash.terminal import TerminalProgress
+
+    for name in names or tuple(catalog.SCENARIOS):
+        began = time.perf_counter()
+        try:
+            with TerminalProgress() as progress:
+                card = load(name, progress).card
+            for position in _classes(classes, len(card.classes)):
+                started = time.perf_counter()
+                run(RemovalSpec(scenario=name, forget_classes=(position,)))
+                click.echo(f"{name}: class {card.classes[position]} in {time.perf_counter() - started:.1f} s")
+        except (ValueError, OSError) as error:
+            raise click.ClickException(str(error)) from error
+        size = sum(path.stat().st_size for path in _checkpoints() if path.name.startswith(f"{name}-"))
+        accuracy = f", test accuracy {card.test_accuracy:.2f} %" if card.test_accuracy is not None else ""
+        click.echo(f"{name} is ready: {time.perf_counter() - began:.1f} s, {_size(size)} of checkpoints{accuracy}")
+
+
+def _classes(text: str, count: int) -> list[int]:
+    """Positions behind ``default``, ``all`` or a list with commas."""
+    if text == "default":
+        return [position for position in RemovalSpec().forget_classes if position < count] or [0]
+    if text == "all":
+        return list(range(count))
+    try:
+        positions = [int(part) for part in text.split(",")]
+    except ValueError:
+        positions = [-1]
+    if any(not 0 <= position < count for position in positions):
+        raise SpecError(f"--classes: 'default', 'all' or positions from 0 to {count - 1} with commas; got {text!r}")
+    return positions
+
+
+def doctor() -> int:
+    """Show versions, device, data, store and disk, and say in one line whether all is well.
+
+    Returns:
+        The exit code: 0 if the dashboard can run.
+    """
+    table = Table(box=None, show_header=False)
+    problems: list[str] = []
+    table.add_row("gif_dash", __version__)
+    table.add_row("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    for package in _PACKAGES:
+        try:
+            table.add_row(package, version(package))
+        except PackageNotFoundError:
+            table.add_row(package, "missing")
+            problems.append(f"{package} is not installed")
+    table.add_row("device", _device(problems))
+    for name, folder in (("cache", cache_dir()), ("data", data_dir())):
+        table.add_row(f"{name} folder", str(folder))
+    store = open_store()
+    if store.warning:
+        problems.append(store.warning)
+    size = store.path.stat().st_size if store.path.is_file() else 0
+    table.add_row("results", f"{len(store.history())} in {_size(size)}")
+    checkpoints = _checkpoints()
+    table.add_row("checkpoints", f"{len(checkpoints)} in {_size(sum(path.stat().st_size for path in checkpoints))}")
+    table.add_row(
+        "MNIST", "found" if (data_dir() / "MNIST" / "raw").is_dir() else "not found (only mnist-cnn needs it)"
+    )
+    free = shutil.disk_usage(_existing(cache_dir())).free
+    table.add_row("free disk", _size(free))
+    if free < 200e6:
+        problems.append(f"only {_size(free)} of disk are free at the cache folder")
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    click.echo("All is well." if not problems else f"To mend: {'; '.join(problems)}.")
+    return 1 if problems else 0
+
+
+def _device(problems: list[str]) -> str:
+    try:
+        import torch
+
+        from gif_dash.scenarios import device
+    except (ImportError, OSError) as error:
+        problems.append(f"torch cannot be imported ({error})")
+        return "unknown"
+    chosen = device()
+    name = torch.cuda.get_device_name(chosen) if chosen.type == "cuda" else f"{os.cpu_count()} cores"
+    return f"{chosen.type} ({name})"
+
+
+def list_cache() -> None:
+    """Show what is kept: results, newest first, and checkpoints."""
+    store = open_store()
+    table = Table(box=None, header_style="bold")
+    for title in ("computed", "experiment", "scenario", "seconds", "question"):
+        table.add_column(title, no_wrap=title != "question")
+    for row in store.history():
+        values = {name: value for name, value in json.loads(row.spec).items() if name != "experiment"}
+        spec = catalog.resolve(catalog.EXPERIMENTS[row.experiment].spec)
+        defaults = spec().model_dump(mode="json")
+        changed = {name: value for name, value in values.items() if name in defaults and value != defaults[name]}
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created))
+        words = ", ".join(f"{name}={value}" for name, value in changed.items()) or "defaults"
+        table.add_row(when, row.experiment, row.scenario, f"{row.seconds:.1f}", words)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    for path in _checkpoints():
+        click.echo(f"{_size(path.stat().st_size):>10}  {path.name}")
+    click.echo(f"kept in {cache_dir()}")
+
+
+def clear_cache() -> None:
+    """Delete the results and the checkpoints, and nothing else."""
+    open_store().close()
+    gone = 0
+    for path in [*_checkpoints(), *cache_dir().glob("store.sqlite*")]:
+        gone += path.stat().st_size
+        path.unlink()
+    click.echo(f"{_size(gone)} deleted from {cache_dir()}")
+
+
+def lab(arguments: tuple[str, ...]) -> int:
+    """Copy the notebooks to the current folder (existing files stay) and open JupyterLab there.
+
+    Returns:
+        JupyterLab's exit code.
+    """
+    for source in sorted(resources.notebooks().glob("*.ipynb")):
+        target = Path.cwd() / source.name
+        if target.exists():
+            click.echo(f"{target.name} is here already and stays as it is")
+        else:
+            shutil.copyfile(source, target)
+            click.echo(f"{target.name} copied")
+    quiet = [  # JupyterLab asks nobody for news, updates or extensions
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+    ]
+    return subprocess.call([sys.executable, "-m", "jupyterlab", *quiet, *arguments])
+
+
+def _checkpoints() -> list[Path]:
+    return sorted((cache_dir() / "checkpoints").glob("*.safetensors"))
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def _size(count: float) -> str:
+    """Bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
