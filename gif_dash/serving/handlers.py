@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import re
 from http.client import responses
 from typing import Any
 
@@ -10,6 +10,9 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import APIHandler
 from tornado import httputil, iostream, web
 from voila.tornado.handler import TornadoVoilaHandler
+
+#: How the page names its kernel to its own scripts.
+_KERNEL = re.compile(r'"kernelId": "([\w-]+)"')
 
 _WORDS = {
     403: "This address is not one that the dashboard answers to. Use the address that gif-dash printed.",
@@ -26,6 +29,12 @@ def error_page(handler: web.RequestHandler, status: int) -> str:
         status=status, title=responses.get(status, "Error"), text=text, home=handler.settings["base_url"]
     )
     return page
+
+
+async def free_kernel(kernels: Any, kernel_id: str) -> None:
+    """End a kernel, whatever it is doing; nothing happens if it has ended already."""
+    if kernel_id in kernels:
+        await ensure_async(kernels.shutdown_kernel(kernel_id, now=True))
 
 
 class RefusalHandler(web.RequestHandler):
@@ -59,17 +68,28 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
             return
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
+        kernel_id, listening = "", await self._send(self.prelude)
         try:
-            self.write(self.prelude)
-            await self.flush()
             async for html in self.get_generator():
-                self.write(html)
-                await self.flush()
-        except (iostream.StreamClosedError, asyncio.CancelledError):
-            raise
+                if not kernel_id and (match := _KERNEL.search(html)):
+                    kernel_id = match.group(1)
+                listening = listening and await self._send(html)
+                if kernel_id and not listening:
+                    break
         except Exception:
             self.log.exception("the page could not be built")
-            self.write("<script>gifDashFailed()</script></body></html>")
+            listening = await self._send("<script>gifDashFailed()</script></body></html>")
+        if kernel_id and not listening:  # the visitor has left before the page could say so
+            await free_kernel(self.kernel_manager, kernel_id)
+
+    async def _send(self, html: str) -> bool:
+        """Whether somebody is there to read it."""
+        try:
+            self.write(html)
+            await self.flush()
+        except iostream.StreamClosedError:
+            return False
+        return True
 
     def should_use_rendered_notebook(self, *args: Any) -> bool:
         """Only if a kernel is running already: one that is still to be started would be waited for."""
@@ -92,9 +112,7 @@ class FreeKernelHandler(APIHandler):
 
     @web.authenticated
     async def post(self, kernel_id: str) -> None:
-        kernels: Any = self.kernel_manager
-        if kernel_id in kernels:
-            await ensure_async(kernels.shutdown_kernel(kernel_id))
+        await free_kernel(self.kernel_manager, kernel_id)
         self.set_status(204)
         self.finish()
 

@@ -57,6 +57,7 @@ def serve(
         log, output = _open_log()
         if output is not None:
             stack.callback(output.close)
+            _redirect_errors(output, stack)
         # Voila and its kernels find the page's template through this variable
         os.environ["JUPYTER_PATH"] = os.pathsep.join(
             filter(None, (str(resources.jupyter_data()), os.environ.get("JUPYTER_PATH")))
@@ -124,6 +125,20 @@ def has_browser() -> bool:
     except webbrowser.Error:
         return False
     return True
+
+
+def _redirect_errors(output: IO[bytes], stack: ExitStack) -> None:
+    """Standard error goes to the log until the stack unwinds, that of worker processes included: a calm terminal."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    os.dup2(output.fileno(), 2)
+
+    def restore() -> None:
+        sys.stderr.flush()
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+    stack.callback(restore)
 
 
 def _open_log() -> tuple[Path | None, IO[bytes] | None]:

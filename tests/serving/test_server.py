@@ -196,6 +196,22 @@ def test_the_loading_state_comes_before_the_kernel(tmp_path: Path) -> None:
         served.stop()
 
 
+@pytest.mark.parametrize("pool", [0, 1])
+def test_a_visitor_who_leaves_at_once_leaves_no_kernel(tmp_path: Path, pool: int) -> None:
+    served = start_plain(tmp_path, "import time; time.sleep(1)", "1", pool=pool)
+    try:
+        until(lambda: len(served.kernels()) == pool, 20, "the pool is full")
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", served.port)) as connection:
+                connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                connection.recv(100)
+        until(lambda: len(served.kernels()) > pool, 20, "kernels for the visitors are started")
+        until(lambda: len(served.kernels()) == pool, 30, "they are freed")
+        assert "Traceback" not in served.log
+    finally:
+        served.stop()
+
+
 def test_an_abandoned_kernel_is_culled(tmp_path: Path) -> None:
     served = start_plain(tmp_path, "1", idle_timeout=1, idle_interval=1)
     try:
