@@ -75,6 +75,10 @@ class View:
 class Client(Protocol):
     """Ask, look, cancel. Methods may be called from any thread and return within milliseconds."""
 
+    @property
+    def warning(self) -> str:
+        """One sentence when results will not be kept or an unusable store was set aside; else empty."""
+
     def submit(self, spec: Spec) -> str:
         """Ask a question.
 
@@ -133,6 +137,10 @@ class TableClient:
         self._ended: OrderedDict[str, View] = OrderedDict()
         self._touched: dict[str, float] = {}
         self._partials: dict[str, tuple[int, dict[str, pd.DataFrame]]] = {}
+
+    @property
+    def warning(self) -> str:
+        return self._store.warning
 
     def submit(self, spec: Spec) -> str:
         cards.admit(spec, self._store, patient=self._patient)

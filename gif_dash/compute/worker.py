@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from distributed import Worker, get_worker
 
+from gif_dash import catalog
 from gif_dash.compute.executors import Failure, attempt
 from gif_dash.compute.reporter import Update
 from gif_dash.compute.work import Answer, Task
@@ -37,8 +38,6 @@ def dask_setup(worker: Worker) -> None:
 
 def run(task: Task) -> Answer | Failure:
     """Perform a task in this process; its progress goes out as events."""
-    if _torch is not None:
-        _torch.join()  # two threads that import the same package see it half made
     worker = get_worker()
     stop = _stops.setdefault(task.name, threading.Event())
 
@@ -46,6 +45,12 @@ def run(task: Task) -> Answer | Failure:
         worker.log_event(TOPIC, {"task": task.name, "worker": worker.address, **vars(update)})
 
     try:
+        if _torch is not None and _torch.is_alive():  # two threads that import the same package see it half made
+            send(Update("Loading PyTorch"))
+            while _torch.is_alive():
+                _torch.join(0.1)
+                if stop.is_set():
+                    return Failure("cancelled")
         send(Update(""))
         return attempt(task, send, stop.is_set)
     finally:
@@ -61,12 +66,11 @@ def _import_torch() -> None:
     try:
         import torch
 
-        import gif_dash.scenarios
-
         torch.set_num_threads(int(os.environ[THREADS]))
-        assert gif_dash.scenarios
+        for entry in catalog.EXPERIMENTS.values():
+            catalog.resolve(entry.target)
     except Exception:  # the task that needs it says so to the person who asked
-        logging.getLogger("gif_dash").exception("torch cannot be imported")
+        logging.getLogger("gif_dash").exception("An experiment cannot be imported")
 
 
 def _log_to(path: str) -> None:

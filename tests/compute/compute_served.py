@@ -14,7 +14,7 @@ from gif_dash.compute.server import start_server
 if __name__ == "__main__":
     for entry in compute_fakes.ENTRIES:
         catalog.EXPERIMENTS[entry.name] = entry
-    with start_server(threads=1, warm=(), torch="torch" in sys.argv[1:]) as server:
+    with start_server(threads=1, warm=(), torch=False) as server:
         while not server.ready:
             assert not server.executor.problem
             time.sleep(0.01)

@@ -7,12 +7,17 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
+import compute_fakes
 import psutil
 import pytest
+
+from gif_dash import catalog
 
 HERE = Path(__file__).parent
 
@@ -26,20 +31,17 @@ from gif_dash.compute.client import TableClient, connect
 client = connect()
 assert type(client) is TableClient
 ticket = client.submit(compute_fakes.FakeSpec(mode=sys.argv[1], steps=int(sys.argv[2]), log=sys.argv[3]))
-stages = []
 while not (view := client.view(ticket)).ended:
-    if view.stage not in stages:
-        stages.append(view.stage)
     time.sleep(0.02)
 assert view.state == "done", view
 assert view.result.provenance["pid"] != os.getpid()
 assert not {"torch", "distributed", "dask"} & set(sys.modules)
-print(view.result.provenance["pid"], stages)
+print(view.result.provenance["pid"])
 """
 
 
 class Served:
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(HERE),
@@ -47,7 +49,7 @@ class Served:
             "TMPDIR": str(folder),
         }
         self.process = subprocess.Popen(
-            [sys.executable, HERE / "compute_served.py", *arguments],
+            [sys.executable, HERE / "compute_served.py"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -81,7 +83,7 @@ def test_visitors_are_answered_by_the_worker_and_nothing_stays(served: Served, t
     folder = Path(served.said["GIF_DASH_JOBS"])
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     visitors = [served.visitor("count", 20, tmp_path / "log") for _ in range(2)]
-    answers = {visitor.communicate(timeout=60)[0].split()[0] for visitor in visitors}
+    answers = {visitor.communicate(timeout=60)[0].strip() for visitor in visitors}
     family = served.family
     assert len(answers) == 1
     assert int(answers.pop()) in {process.pid for process in family}
@@ -104,18 +106,36 @@ def test_visitors_are_answered_by_the_worker_and_nothing_stays(served: Served, t
     assert [path.name for path in tmp_path.iterdir() if path.name not in ("log", "cache")] == []
 
 
-def test_the_first_question_waits_for_torch_and_says_so(tmp_path: Path) -> None:
-    server = Served(tmp_path, "torch")  # ready while torch is still being imported
-    try:
-        visitor = server.visitor("count", 20, tmp_path / "log")
-        out, _ = visitor.communicate(timeout=120)
-        assert visitor.returncode == 0
-        assert "Loading PyTorch" in out
-        out, _ = server.process.communicate("\n", timeout=60)
-        assert "closed" in out
-    finally:
-        server.process.kill()
-        server.process.wait()
+def test_tasks_wait_for_the_imports_and_can_be_cancelled_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gif_dash.compute import worker
+    from gif_dash.compute.executors import Failure
+    from gif_dash.compute.work import Answer, task_for
+
+    class FakeWorker:
+        address = "tls://127.0.0.1:1"
+        said: ClassVar[list[str]] = []
+
+        def log_event(self, topic: str, message: dict[str, Any]) -> None:
+            self.said.append(message["stage"])
+
+    imported = threading.Event()
+    imports = threading.Thread(target=imported.wait)
+    imports.start()
+    monkeypatch.setattr(worker, "get_worker", FakeWorker)
+    monkeypatch.setattr(worker, "_torch", imports)
+    monkeypatch.setitem(catalog.EXPERIMENTS, "fake", compute_fakes.ENTRIES[0])
+    spec = compute_fakes.FakeSpec(log=str(tmp_path / "log"))
+    threading.Timer(0.3, worker.stop, ("one",)).start()
+    assert worker.run(task_for(spec, "one")) == Failure("cancelled")
+    assert FakeWorker.said == ["Loading PyTorch"]
+    assert compute_fakes.runs(spec) == 0
+    threading.Timer(0.3, imported.set).start()
+    assert isinstance(worker.run(task_for(spec, "two")), Answer)
+    assert FakeWorker.said[1] == "Loading PyTorch"
+    assert FakeWorker.said[-1] == "Counting"
+    assert compute_fakes.runs(spec) == 1
 
 
 def test_killed_outright_it_leaves_no_process(served: Served, tmp_path: Path) -> None:
