@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import Served, Visit, until
+from driving import Served, Visit, until
 
 pytestmark = pytest.mark.browser
 

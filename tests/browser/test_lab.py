@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import Visit
+from driving import Visit
 
 from gif_dash import resources
 

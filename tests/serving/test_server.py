@@ -16,7 +16,7 @@ import nbformat
 import psutil
 import pytest
 from click.testing import CliRunner
-from conftest import Served, start_server, until
+from driving import Served, start_server, until
 
 from gif_dash import resources
 from gif_dash.cli import main
