@@ -52,6 +52,7 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             patch.setitem(catalog.EXPERIMENTS, entry.name, entry)
         patch.setitem(catalog.SCENARIOS, "tiny", compute_fakes.SCENARIO)
         patch.setattr(dispatcher, "GRACE", 1.0)
+        before = set(psutil.Process().children(recursive=True))  # those of other tests, such as a browser
         executor = ThreadExecutor() if request.param == "thread" else DaskExecutor(threads=1, torch=False)
         store = Store(folder / "cache")
         running = dispatcher.Dispatcher(JobTable(folder), executor, store)
@@ -62,7 +63,8 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             yield Rig(request.param, folder, store, executor, folder / "data")
         finally:
             running.close()
-        left = [" ".join(process.cmdline()) for process in psutil.Process().children(recursive=True)]
+        now = set(psutil.Process().children(recursive=True)) - before
+        left = [" ".join(process.cmdline()) for process in now]
         assert [line for line in left if "resource_tracker" not in line] == []  # Python's own helper ends with us
 
 

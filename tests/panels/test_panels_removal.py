@@ -189,7 +189,7 @@ def test_classes_come_with_pictures_and_scenarios_with_their_command() -> None:
     assert classes[0]["images"] == ["aGk="]
     scenarios = {choice["value"]: choice for choice in panel.form.choices["scenario"]}
     assert scenarios["digits-cnn"]["command"] == ""
-    assert "gif-dash run" in scenarios["mnist-cnn"]["command"]
+    assert "gif-dash prepare" in scenarios["mnist-cnn"]["command"]
 
 
 def test_classes_are_offered_as_soon_as_the_run_has_loaded_the_scenario() -> None:
