@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from rich.table import Table
 from gif_dash import __version__, catalog, spelling
 from gif_dash.results import Result
 from gif_dash.specs import LABELS, Spec, SpecError, allowed
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -173,25 +176,82 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
 
     @run.command(entry.name, help=description, short_help=description)
     @_options(spec)
-    @click.option(
-        "--out", type=click.Path(dir_okay=False, path_type=Path), help="write the table: .csv, or .json with all tables"
-    )
+    @click.option("--out", type=_FILE, help="write the table (.csv, .parquet), or all tables and provenance (.json)")
     @click.option("--fresh", is_flag=True, help="compute even if the result is stored")
     @_folders
-    def command(out: Path | None, fresh: bool, **texts: str | None) -> None:
-        _run(spec, {name: text for name, text in texts.items() if text is not None}, out, fresh)
+    def command(out: Path | None, fresh: bool, **texts: Any) -> None:
+        home = TakeHome(*(texts.pop(name, None) for name in ("save_model", "method", "at")))
+        if (listed := texts.pop("forget_file", None)) is not None:
+            texts["forget_indices"] = _listed(listed)
+        _run(spec, {name: text for name, text in texts.items() if text is not None}, out, fresh, home)
+
+    if entry.name == "removal":
+        for option in (
+            click.option("--forget-indices", "forget_file", type=_FILE, help="file with --forget-index, one per line"),
+            click.option("--save-model", type=_FILE, help="write the edited network (.safetensors)"),
+            click.option("--method", metavar="VALUE", help="of --save-model [default: the first of --methods]"),
+            click.option("--at", metavar="best|S", default="best", help="s of --save-model [default: best]"),
+        ):
+            option(command)
 
 
-def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool) -> None:
-    if out is not None and out.suffix not in (".csv", ".json"):
-        raise BadValue(f"--out: the file's name must end in .csv or .json; got '{out.name}'")
-    if out is not None and not out.resolve().parent.is_dir():
-        raise BadValue(f"--out: there is no folder '{out.parent}'")
+@dataclass(frozen=True)
+class TakeHome:
+    """The edited network to be saved: where, of which method, at which s."""
+
+    path: Path | None
+    method: str | None
+    at: str | None
+
+    def check(self, spec: Spec) -> None:
+        """Refuse before anything is computed."""
+        if self.path is None:
+            if self.method is not None:
+                raise BadValue("--method: goes with --save-model; --methods chooses what is computed")
+            return
+        _writable("--save-model", self.path, (".safetensors",))
+        methods = getattr(spec, "methods", ())
+        if self.method is not None and self.method not in methods:
+            raise BadValue(f"--method: choose from {', '.join(methods)}; got {self.method!r}")
+
+    def save(self, result: Result) -> None:
+        if self.path is None:
+            return
+        from gif_dash.experiments.takehome import save_model
+        from gif_dash.terminal import TerminalProgress
+
+        method = self.method or result.spec["methods"][0]
+        scalar = result.scalar(method, self.at or "best")
+        with TerminalProgress() as progress:
+            save_model(result.model(method, scalar, progress), self.path, result, method, scalar)
+        click.echo(f"{LABELS[method]} at s = {scalar:.4g} written to {self.path}")
+
+
+def _listed(path: Path) -> str:
+    """Whole numbers of a text file, with commas."""
+    try:
+        return ",".join(path.read_text(encoding="utf-8").replace(",", " ").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadValue(f"--forget-indices: {path} cannot be read ({error})") from None
+
+
+def _writable(flag: str, path: Path, endings: tuple[str, ...]) -> None:
+    if path.suffix not in endings:
+        raise BadValue(f"{flag}: the file's name must end in {' or '.join(endings)}; got '{path.name}'")
+    if not path.resolve().parent.is_dir():
+        raise BadValue(f"{flag}: there is no folder '{path.parent}'")
+
+
+def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool, home: TakeHome) -> None:
+    if out is not None:
+        _writable("--out", out, (".csv", ".parquet", ".json"))
     try:
         spec = kind.parse({name: spelling.parse_text(kind, name, text) for name, text in texts.items()})
+        home.check(spec)
         from gif_dash.api import run as compute
 
         result = compute(spec, fresh=fresh)
+        home.save(result)
     except SpecError as error:
         named = f"--{spelling.flag(error.field)}: " if error.field else ""
         raise BadValue(f"{named}{error.reason}") from None
@@ -202,6 +262,8 @@ def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool)
     if out is not None:
         if out.suffix == ".csv":
             result.table.to_csv(out, index=False)
+        elif out.suffix == ".parquet":
+            result.table.to_parquet(out, index=False)
         else:
             out.write_text(result.to_json())
     _print(_summary(result))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict
+
+from gif_dash import catalog
+from gif_dash.progress import Progress, Silent
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,48 @@ class Result:
     def table(self) -> pd.DataFrame:
         """The main table."""
         return next(iter(self.tables.values()))
+
+    def scalar(self, method: str, at: float | str = "best") -> float:
+        """The influence scalar s behind a wish: a number, or ``best`` for the method's best s.
+
+        Raises:
+            ValueError: one sentence, if the result does not have it.
+        """
+        if "scalar" not in self.table or "mark" not in self.table:
+            raise ValueError(f"a result of {self.experiment} has no edited models")
+        rows = self.table[(self.table["method"] == method) & (self.table["mark"] == "best")]
+        if not len(rows):
+            known = ", ".join(self.table.dropna(subset="scalar")["method"].unique())
+            raise ValueError(f"this result has no method {method!r}; choose from {known}")
+        if at == "best":
+            return float(rows["scalar"].iloc[0])
+        try:
+            value = float(at)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise ValueError(f"s is 'best' or a finite number; got {at!r}")
+        return value
+
+    def model(self, method: str = "gif", s: float | str = "best", progress: Progress | None = None) -> Any:
+        """The edited network θ̂ + s·Δ of a class removal, computed again from the spec.
+
+        Args:
+            method: one of the result's methods.
+            s: the influence scalar, or ``best``.
+            progress: told about the stages; nobody by default.
+
+        Returns:
+            A ``torch.nn.Module`` of one's own, in eval mode.
+
+        Raises:
+            ValueError: one sentence, if the result does not have it.
+        """
+        scalar = self.scalar(method, s)
+        entry = catalog.EXPERIMENTS[self.experiment]
+        values = {name: value for name, value in self.spec.items() if name != "experiment"}
+        edited = catalog.resolve(f"{entry.target.partition(':')[0]}:edited_model")
+        return edited(catalog.resolve(entry.spec).parse(values), method, scalar, progress or Silent())
 
     def to_json(self) -> str:
         """Lossless text: floats are written in full, NaN and Inf by name."""

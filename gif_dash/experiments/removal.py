@@ -8,8 +8,8 @@ reported on the other, unless the spec asks for the published protocol (both on 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from gif_dash import catalog
-from gif_dash.experiments.metrics import Answers, answers, removal_score, sample, stratified_half
+from gif_dash.experiments.metrics import sample
 from gif_dash.experiments.provenance import Stopwatch, provenance
+from gif_dash.experiments.sweep import FINE_POINTS, Sweep, TestImages, coarse_scalars, fine_scalars
 from gif_dash.influence import (
     Hessian,
     Landing,
@@ -44,9 +45,6 @@ from gif_dash.scenarios.training import few_threads
 from gif_dash.specs import LABELS, RemovalSpec
 from gif_dash.spelling import to_cli
 
-COARSE_PER_DECADE = 4
-FINE_POINTS = 8
-ROW_ORDER = ("original", "retrain", "retrain_warm", "gif", "fif", "pif", "if", "gradient")
 SOLVE_COLUMNS = (
     "method",
     "solver",
@@ -62,154 +60,9 @@ SOLVE_COLUMNS = (
     "damping",
     "message",
 )
-#: The removed training images behind a point of the sweep, at most; rows at s = 1 and the best s use all of them.
-FORGET_IMAGES = 500
 #: A scenario whose training took longer than this many seconds is retrained for a patient asker only. (Those of the
 #: catalog say themselves whether they are quick: a busy machine must not decide what a page shows.)
 LONG_TRAINING = 60.0
-
-
-def coarse_scalars(s_max: float) -> list[float]:
-    """0.1 … s_max on a logarithmic grid that contains 1."""
-    count = round(COARSE_PER_DECADE * math.log10(s_max / 0.1))
-    return [float(f"{0.1 * 10 ** (step / COARSE_PER_DECADE):.6g}") for step in range(count + 1)]
-
-
-def fine_scalars(coarse: Sequence[float], best: float) -> list[float]:
-    """Points between the coarse neighbours of the best scalar, evenly spaced in log s."""
-    position = coarse.index(best)
-    low, high = coarse[max(position - 1, 0)], coarse[min(position + 1, len(coarse) - 1)]
-    ratio = math.log(high / low)
-    points = [low * math.exp(ratio * step / (FINE_POINTS + 1)) for step in range(1, FINE_POINTS + 1)]
-    return [float(f"{point:.6g}") for point in points]
-
-
-@dataclass(frozen=True)
-class TestImages:
-    """Test images by their role.
-
-    Attributes:
-        indices: int64 (n,), positions in the test set.
-        gone: bool (n,), images of a removed class.
-        choose: bool (n,), images on which the best s is chosen.
-        report: bool (n,), images on which everything is reported.
-    """
-
-    indices: Tensor
-    gone: Tensor
-    choose: Tensor
-    report: Tensor
-
-    @classmethod
-    def all(cls, labels: Tensor, classes: Sequence[int], report: str) -> TestImages:
-        half = stratified_half(labels)
-        everything = torch.ones_like(half)
-        gone = torch.isin(labels, torch.tensor(classes, dtype=labels.dtype))
-        whole = report == "whole"
-        choose, report_on = (everything, everything) if whole else (half, ~half)
-        return cls(torch.arange(len(labels)), gone, choose, report_on)
-
-    def sampled(self, size: int, seed: int) -> TestImages:
-        """At most `size` images; a third of them from the removed classes as far as there are so many."""
-        if len(self.indices) <= size:
-            return self
-        gone = sample(self.gone.nonzero().flatten(), size // 3, seed)
-        kept = sample((~self.gone).nonzero().flatten(), size - len(gone), seed)
-        chosen = torch.cat([gone, kept]).sort().values
-        return TestImages(self.indices[chosen], self.gone[chosen], self.choose[chosen], self.report[chosen])
-
-
-@dataclass
-class Sweep:
-    """Measures models and keeps the rows of the main table.
-
-    With whole classes removed, `self_*` are the test images of these classes; with single training examples removed
-    there is no such class, and `self_*` are the removed training images themselves.
-    """
-
-    prepared: Prepared
-    forget: Tensor
-    every: TestImages
-    sampled: TestImages
-    by_class: bool
-    progress: Progress
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    confusions: list[pd.DataFrame] = field(default_factory=list)
-
-    def measure(self, model: torch.nn.Module, method: str, scalar: float, mark: str = "", seed: int = 0) -> None:
-        """Measure a model and add its row: rows with a mark and references on all images, others on the samples."""
-        full = bool(mark) or math.isnan(scalar)
-        images = self.every if full else self.sampled
-        removed = self.forget if full else sample(self.forget, FORGET_IMAGES, 0)
-        tick, loss = self.progress.check, self.prepared.scenario.loss
-        on_test = answers(model, loss, self.prepared.test, images.indices, tick)
-        on_removed = answers(model, loss, self.prepared.train, removed, tick)
-        row = {
-            "method": method,
-            "scalar": scalar,
-            "mark": mark,
-            **self._metrics(on_test, on_removed, images, images.report),
-            "forget_loss": on_removed.mean_loss(torch.ones_like(removed, dtype=torch.bool)),
-            "forget_accuracy": on_removed.accuracy(torch.ones_like(removed, dtype=torch.bool)),
-            "choice_score": self._metrics(on_test, on_removed, images, images.choose)["score"],
-            "images": int(images.report.sum()),
-            "seed": seed,
-        }
-        self.rows.append(row)
-        if full and seed == 0:
-            self.confusions.append(self._confusion(on_test, method, mark))
-        self.progress.partial("sweep", self.table())
-
-    def _metrics(self, on_test: Answers, on_removed: Answers, images: TestImages, where: Tensor) -> dict[str, float]:
-        if self.by_class:
-            gone = (on_test, where & images.gone)
-        else:
-            gone = (on_removed, torch.ones_like(on_removed.labels, dtype=torch.bool))
-        kept = where & ~images.gone
-        self_accuracy, test_accuracy = gone[0].accuracy(gone[1]), on_test.accuracy(kept)
-        return {
-            "self_loss": gone[0].mean_loss(gone[1]),
-            "self_accuracy": self_accuracy,
-            "test_loss": on_test.mean_loss(kept),
-            "test_accuracy": test_accuracy,
-            "score": removal_score(test_accuracy, self_accuracy),
-        }
-
-    def _confusion(self, on_test: Answers, method: str, mark: str) -> pd.DataFrame:
-        """Counts over the reporting images; predicted −1 stands for answers that are not finite."""
-        reported = Answers(*(part[self.every.report] for part in (on_test.losses, on_test.predicted, on_test.labels)))
-        classes = len(self.prepared.scenario.classes)
-        counts = reported.confusion(classes)
-        true, predicted = torch.meshgrid(torch.arange(classes), torch.arange(classes + 1), indexing="ij")
-        frame = pd.DataFrame(
-            {
-                "method": method,
-                "mark": mark,
-                "true": true.flatten().numpy(),
-                "predicted": predicted.flatten().numpy(),
-                "count": counts.flatten().numpy(),
-            }
-        )
-        frame["predicted"] = frame["predicted"].where(frame["predicted"] < classes, -1)
-        return frame
-
-    def best(self, method: str) -> float:
-        """The scalar with the highest score on the choosing images; the smallest of equals."""
-        rows = [row for row in self.rows if row["method"] == method and not row["mark"]]
-        scored = [row for row in rows if not math.isnan(row["choice_score"])]
-        return min(scored, key=lambda row: (-row["choice_score"], row["scalar"]))["scalar"] if scored else 1.0
-
-    def table(self) -> pd.DataFrame:
-        """References first, then the methods, each with its scalars in order and its marked rows last."""
-        frame = pd.DataFrame(self.rows)
-        keys = pd.DataFrame(
-            {
-                "method": frame["method"].map(ROW_ORDER.index),
-                "marked": frame["mark"] != "",
-                "scalar": frame["scalar"],
-            }
-        )
-        return frame.loc[keys.sort_values(["method", "marked", "scalar"], kind="stable").index].reset_index(drop=True)
 
 
 def run(spec: RemovalSpec, progress: Progress) -> Result:
@@ -230,6 +83,29 @@ def run(spec: RemovalSpec, progress: Progress) -> Result:
     spec.check(prepared.card)
     with few_threads(prepared.model), Removal(spec, prepared, progress, watch) as removal:
         return removal.run()
+
+
+def edited_model(spec: RemovalSpec, method: Method, scalar: float, progress: Progress) -> torch.nn.Module:
+    """The edited network θ̂ + sΔ of a method, computed again from the spec.
+
+    Args:
+        spec: the question; its other methods do not matter.
+        method: gif, fif, pif, if or gradient.
+        scalar: s.
+        progress: told about the stages; may cancel.
+
+    Returns:
+        A network of one's own, in eval mode, on the scenario's device.
+
+    Raises:
+        As `run`.
+    """
+    watch = Stopwatch(progress)
+    prepared = load(spec.scenario, progress)
+    spec.check(prepared.card)
+    with few_threads(prepared.model), Removal(spec, prepared, progress, watch) as removal:
+        selection, gradient = removal.system()
+        return removal.edited(removal.solve(method, gradient, selection.indices), scalar)
 
 
 class Removal:
@@ -263,20 +139,8 @@ class Removal:
     def run(self) -> Result:
         with self.watch.stage("Measuring the original model"):
             self.sweep.measure(self.model, "original", math.nan)
-        with self.watch.stage(f"Selecting parameters by {LABELS[self.spec.criterion]}"):
-            selection = select(
-                self.model,
-                self.prepared.scenario.loss,
-                self.prepared.train,
-                self.forget_sample,
-                criterion=self.spec.criterion,
-                mr=self.spec.mr,
-                seed=self.spec.seed,
-                tick=self.progress.check,
-            )
-        with self.watch.stage("Gradient of what is removed"):
-            gradient = self._right_hand_side()
-        updates = {method: self._solve(method, gradient, selection.indices) for method in self.spec.methods}
+        selection, gradient = self.system()
+        updates = {method: self.solve(method, gradient, selection.indices) for method in self.spec.methods}
         best = self._sweep(updates)
         trust = self._trust(updates, best)
         references, missing, impatient = self._references()
@@ -293,6 +157,22 @@ class Removal:
             self._provenance(selection, references, incomplete=missing, impatient=impatient),
         )
 
+    def system(self) -> tuple[Selection, Tensor]:
+        """What is to be solved: the selected parameters J and the right-hand side g, (p,)."""
+        with self.watch.stage(f"Selecting parameters by {LABELS[self.spec.criterion]}"):
+            selection = select(
+                self.model,
+                self.prepared.scenario.loss,
+                self.prepared.train,
+                self.forget_sample,
+                criterion=self.spec.criterion,
+                mr=self.spec.mr,
+                seed=self.spec.seed,
+                tick=self.progress.check,
+            )
+        with self.watch.stage("Gradient of what is removed"):
+            return selection, self._right_hand_side()
+
     def _risk(self, indices: Tensor) -> Risk:
         prepared = self.prepared
         return Risk(self.model, prepared.scenario.loss, prepared.train, indices, prepared.weight_decay)
@@ -306,7 +186,7 @@ class Removal:
         retain = Risk(self.model, self.prepared.scenario.loss, self.prepared.train, self.retain)
         return retain_gradient(retain.gradient(self.progress.check), self.theta, mu)
 
-    def _solve(self, method: Method, gradient: Tensor, indices: Tensor) -> Update:
+    def solve(self, method: Method, gradient: Tensor, indices: Tensor) -> Update:
         spec = self.spec
         expected = {"cgls": 1 + 2 * spec.iterations, "neumann": 20 + 2 * spec.iterations, "direct": len(indices)}
         products = 0 if method == "gradient" else expected[spec.solver]
@@ -335,7 +215,7 @@ class Removal:
 
         return tick
 
-    def _edited(self, update: Update, scalar: float) -> torch.nn.Module:
+    def edited(self, update: Update, scalar: float) -> torch.nn.Module:
         """θ̂ + sΔ in a network of its own: the Hessian's graphs belong to `self.model`."""
         self.index.assign(self.canvas, self.theta + scalar * update.delta)
         return self.canvas
@@ -357,7 +237,7 @@ class Removal:
         return best
 
     def _measure(self, update: Update, method: str, scalar: float, mark: str = "") -> None:
-        self.sweep.measure(self._edited(update, scalar), method, scalar, mark)
+        self.sweep.measure(self.edited(update, scalar), method, scalar, mark)
         self.progress.advance()
 
     def _trust(self, updates: dict[Method, Update], best: dict[Method, float]) -> pd.DataFrame:

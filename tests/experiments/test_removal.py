@@ -13,7 +13,8 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from gif_dash.compute.client import execute
-from gif_dash.experiments import removal
+from gif_dash.experiments import removal, sweep
+from gif_dash.experiments.metrics import stratified_half
 from gif_dash.influence import InfluenceError
 from gif_dash.progress import Cancelled, Silent
 from gif_dash.results import Result
@@ -49,10 +50,10 @@ def result(softmax_regression: None) -> Result:
 
 
 def test_table_has_what_it_promises(result: Result) -> None:
-    sweep = result.table
+    table = result.table
     promised = ["method", "scalar", "mark", "self_loss", "self_accuracy", "test_loss", "test_accuracy", "score"]
-    assert list(sweep.columns[:8]) == promised
-    assert list(sweep["method"].unique()) == [
+    assert list(table.columns[:8]) == promised
+    assert list(table["method"].unique()) == [
         "original",
         "retrain",
         "retrain_warm",
@@ -62,12 +63,12 @@ def test_table_has_what_it_promises(result: Result) -> None:
         "if",
         "gradient",
     ]
-    references = sweep[sweep["method"].isin(("original", "retrain", "retrain_warm"))]
+    references = table[table["method"].isin(("original", "retrain", "retrain_warm"))]
     assert references["scalar"].isna().all()
-    assert sweep.groupby("method")["mark"].apply(set)["gif"] == {"", "one", "best"}
-    assert (sweep[sweep["mark"] == "one"]["scalar"] == 1.0).all()
-    assert sweep["self_accuracy"].between(0, 100).all()
-    assert sweep["score"].between(0, 1).all()
+    assert table.groupby("method")["mark"].apply(set)["gif"] == {"", "one", "best"}
+    assert (table[table["mark"] == "one"]["scalar"] == 1.0).all()
+    assert table["self_accuracy"].between(0, 100).all()
+    assert table["score"].between(0, 1).all()
     prepared = load("convex", Silent())
     assert result.provenance["m"] == int((prepared.train_labels == 3).sum())
     assert result.provenance["n"] == len(prepared.train_labels) == 600
@@ -83,7 +84,7 @@ def test_retrained_model_has_never_seen_the_class(result: Result) -> None:
 def test_original_row_is_the_network_on_the_reporting_half(result: Result) -> None:
     prepared = load("convex", Silent())
     inputs, labels = prepared.test.batch(torch.arange(len(prepared.test_labels)))
-    half = ~removal.stratified_half(labels)
+    half = ~stratified_half(labels)
     with torch.no_grad():
         right = prepared.model(inputs).argmax(1) == labels
     row = result.table.iloc[0]
@@ -190,22 +191,22 @@ def test_refusals_are_sentences() -> None:
 
 
 def test_scalars_are_logarithmic_and_contain_one() -> None:
-    coarse = removal.coarse_scalars(1e4)
+    coarse = sweep.coarse_scalars(1e4)
     assert coarse[0] == 0.1
     assert coarse[-1] == 1e4
     assert 1.0 in coarse
     ratios = [b / a for a, b in itertools.pairwise(coarse)]
     assert max(ratios) / min(ratios) == pytest.approx(1, abs=1e-3)
-    fine = removal.fine_scalars(coarse, 10.0)
-    assert len(fine) == removal.FINE_POINTS
+    fine = sweep.fine_scalars(coarse, 10.0)
+    assert len(fine) == sweep.FINE_POINTS
     assert coarse[7] < min(fine) < 10 < max(fine) < coarse[9]
     assert all(low < high for low, high in itertools.pairwise(fine))
-    assert len(removal.fine_scalars(coarse, 0.1)) == removal.FINE_POINTS
+    assert len(sweep.fine_scalars(coarse, 0.1)) == sweep.FINE_POINTS
 
 
 def test_sampling_keeps_images_of_the_removed_class() -> None:
     labels = torch.arange(1000) % 10
-    images = removal.TestImages.all(labels, [3], "held-out")
+    images = sweep.TestImages.all(labels, [3], "held-out")
     sampled = images.sampled(200, seed=0)
     assert len(sampled.indices) == 200
     assert int(sampled.gone.sum()) == 66
@@ -216,12 +217,23 @@ def test_sampling_keeps_images_of_the_removed_class() -> None:
 
 def test_a_network_that_overflows_is_measured_as_wrong(softmax_regression: None) -> None:
     prepared = load("convex", Silent())
-    every = removal.TestImages.all(prepared.test_labels, [3], "whole")
-    sweep = removal.Sweep(prepared, torch.tensor([0, 1]), every, every, True, Silent())
+    every = sweep.TestImages.all(prepared.test_labels, [3], "whole")
+    rows = sweep.Sweep(prepared, torch.tensor([0, 1]), every, every, True, Silent())
     network = prepared.network()
     with torch.no_grad():
         network[1].weight.fill_(math.inf)
-    sweep.measure(network, "gif", 1e9)
-    row = sweep.rows[0]
+    rows.measure(network, "gif", 1e9)
+    row = rows.rows[0]
     assert row["test_accuracy"] == row["self_accuracy"] == 0
     assert not math.isfinite(row["test_loss"])
+
+
+def test_edited_model_is_the_one_that_was_measured(result: Result) -> None:
+    row = result.table[(result.table["method"] == "pif") & (result.table["mark"] == "best")].iloc[0]
+    network = removal.edited_model(ask(), "pif", row["scalar"], Silent())
+    prepared = load("convex", Silent())
+    inputs, labels = prepared.test.batch(torch.arange(len(prepared.test_labels)))
+    kept = ~stratified_half(labels) & (labels != 3)
+    with torch.no_grad():
+        loss = nn.functional.cross_entropy(network(inputs[kept]), labels[kept]).item()
+    assert loss == pytest.approx(row["test_loss"], rel=1e-3)
