@@ -70,6 +70,7 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
         self.ticker = Ticker(self.reporter)
         self.panels: dict[str, Panel[Any]] = {}
         self._client: Client | None = None
+        self._said: list[str] = []
         self._context = Context(self.page, self.ticker, self.reporter, self._connect)
         self.tabs = Tabs(titles=[tab.title for tab in TABS])
         self.places = [ipywidgets.VBox(_dom_classes=("gd-place", "gd-hidden")) for _ in TABS]
@@ -121,7 +122,9 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
         self._open(_position(key), wanted)
 
     def _say(self, sentences: list[str]) -> None:
-        self.notice.value = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+        self._said = sentences
+        warning = [self._client.warning] if self._client is not None and self._client.warning else []
+        self.notice.value = "".join(f"<p>{escape(sentence)}</p>" for sentence in [*sentences, *warning])
 
     def _failed(self, sentence: str) -> None:
         self._say([sentence])
@@ -132,6 +135,8 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
             from gif_dash.compute.client import connect
 
             self._client = connect()
+            if self._client.warning:  # results will not be kept
+                self._say(self._said)
         return self._client
 
 

@@ -142,6 +142,7 @@ class FakeClient:
         self.cancelled: list[str] = []
         self.views: dict[str, View] = {}
         self.card = card
+        self.warning = ""
 
     def submit(self, spec: Spec) -> str:
         spec.check(self.card)

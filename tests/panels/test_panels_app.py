@@ -72,6 +72,13 @@ def test_query_string_of_the_page_is_followed(client: FakeClient, monkeypatch: p
     assert Dashboard().panel.spec.mr == 33
 
 
+def test_store_that_keeps_nothing_is_said_beside_the_rest(client: FakeClient) -> None:
+    client.warning = "Results are not kept: <no space>"
+    dashboard = Dashboard(query="tab=removal&mr=nonsense")
+    assert "not followed" in dashboard.notice.value
+    assert "Results are not kept: &lt;no space&gt;" in dashboard.notice.value
+
+
 def test_named_scenario_is_selected(client: FakeClient) -> None:
     dashboard = Dashboard("mnist-cnn", query="")
     assert dashboard.panel.spec == RemovalSpec(scenario="mnist-cnn")
