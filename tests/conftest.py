@@ -38,9 +38,12 @@ def dashboard() -> Iterator[Served]:
 # --- the browser ---------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """A headless Chromium; without one the tests skip, or fail where ``GIF_DASH_REQUIRE_BROWSER=1``."""
+    """A headless Chromium; without one the tests skip, or fail where ``GIF_DASH_REQUIRE_BROWSER=1``.
+
+    One for each file of tests: as long as it is open, playwright's event loop runs in this thread.
+    """
     path = find_chromium()
     if path is None:
         sentence = "there is no Chromium here (Debian: apt-get install chromium)"

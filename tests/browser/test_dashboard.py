@@ -139,7 +139,7 @@ def test_folds_show_layers_and_confusions(visit: Visit, dashboard: Served) -> No
     until(lambda: page.locator(".gd-fold-body table:visible").count() >= 3, 10, "tables")
 
 
-def test_cancel_makes_the_page_idle_within_a_second(visit: Visit, dashboard: Served) -> None:
+def test_another_class_cancelled_within_a_second_and_run_again(visit: Visit, dashboard: Served) -> None:
     page = open_removal(visit, dashboard)
     panel = page.get_by_role("tabpanel", name="Class removal")
     picker = panel.get_by_role("group", name="Classes to forget")
@@ -166,6 +166,14 @@ def test_cancel_makes_the_page_idle_within_a_second(visit: Visit, dashboard: Ser
     page.wait_for_timeout(1500)
     assert panel.get_by_role("status").first.inner_text() == "Cancelled", "nothing of the old run comes in late"
     assert page.locator(".gd-chart .gd-line").count() > 0, "the answer before is back"
+
+    before = page.locator(".gd-scores table").inner_text()
+    run.click()
+    cancel.wait_for()
+    cancel.wait_for(state="hidden", timeout=240_000)
+    assert panel.get_by_role("status").first.inner_text().startswith("Done"), panel.inner_text()
+    until(lambda: page.locator(".gd-scores table").inner_text() != before, 5, "the scores of another class")
+    assert "faint: the run before" in page.locator(".gd-chart .gd-legend").inner_text()
 
 
 def test_a_link_and_a_reload_restore_the_view(visit: Visit, dashboard: Served) -> None:
