@@ -212,6 +212,9 @@ class DashboardServer(Voila):  # type: ignore[misc]
         if manager is None:
             return
         logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # notebooks that end now have not failed
+        for pool in getattr(manager, "_pools", {}).values():
+            for task in pool:
+                task.cancel()  # kernels that wait to be started
         try:
             await asyncio.wait_for(manager.shutdown_all(now=True), timeout=10)
         except Exception:
