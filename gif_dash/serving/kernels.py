@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 from typing import Any
 
@@ -11,6 +13,9 @@ from traitlets import default
 
 #: A kernel draws and looks up; what computes is the worker. One thread each, so that visitors do not crowd it out.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+#: Seconds between a visit and the start of the kernel for the next one.
+REFILL_DELAY = 5.0
 
 
 class OwnKernelSpec(KernelSpecManager):
@@ -27,12 +32,42 @@ class VisitorKernels(AsyncMappingKernelManager):
     The server (`parent`) says what: `kernel_environment`, and `kernel_output`, a binary file or None for the terminal.
     """
 
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+        self._first = True
+        self._stopping = asyncio.Event()
+        self._starting = 0
+
     async def start_kernel(self, **kwargs: Any) -> str:  # type: ignore[override]
         """Start a kernel; returns its id."""
         server: Any = self.parent
         environment = kwargs.get("env") or os.environ
+        if environment.get("VOILA_PREHEAT") == "True":
+            await self._give_way()
         kwargs["env"] = {**environment, **dict.fromkeys(_THREADS, "1"), **server.kernel_environment}
         if server.kernel_output is not None:
             kwargs.update(stdout=server.kernel_output, stderr=server.kernel_output)
-        kernel_id: str = await super().start_kernel(**kwargs)
+        self._starting += 1
+        try:
+            kernel_id: str = await super().start_kernel(**kwargs)
+        finally:
+            self._starting -= 1
         return kernel_id
+
+    async def stop(self) -> None:
+        """End all kernels, and those that are being started as soon as they are."""
+        self._stopping.set()
+        while self._starting:
+            await asyncio.sleep(0.02)
+        await self.shutdown_all(now=True)
+
+    async def _give_way(self) -> None:
+        """The kernel for the next visitor waits: the page just asked for needs the processor more.
+
+        Who comes meanwhile gets a kernel of their own at once (`PageHandler.should_use_rendered_notebook`).
+        """
+        delay, self._first = 0.0 if self._first else REFILL_DELAY, False
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), delay)
+        if self._stopping.is_set():
+            raise RuntimeError("the server is stopping")

@@ -75,9 +75,7 @@ def configuration(*, pool: int = 1, idle_timeout: int = 900, idle_interval: int 
     config.NotebookNotary.db_file = ":memory:"
     # A kernel that died would come back empty, behind a page that no longer fits it.
     config.AsyncIOLoopKernelManager.autorestart = False
-    # The page that was just asked for needs the processor more than the next visitor does; who comes before the pool is
-    # full again gets a kernel of their own at once (`PageHandler.should_use_rendered_notebook`).
-    config.VoilaKernelManager.fill_delay = 5.0
+    config.VoilaKernelManager.fill_delay = 0.0  # `VisitorKernels` waits by itself
     config.VisitorKernels.cull_idle_timeout = idle_timeout
     config.VisitorKernels.cull_interval = idle_interval
     config.VisitorKernels.cull_connected = False
@@ -212,10 +210,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
         if manager is None:
             return
         logging.getLogger("traitlets").setLevel(logging.CRITICAL)  # notebooks that end now have not failed
-        for pool in getattr(manager, "_pools", {}).values():
-            for task in pool:
-                task.cancel()  # kernels that wait to be started
         try:
-            await asyncio.wait_for(manager.shutdown_all(now=True), timeout=10)
+            await asyncio.wait_for(manager.stop(), timeout=10)
         except Exception:
             _log.exception("some kernels did not stop in time; they end with this process")
