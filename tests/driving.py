@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,11 +108,28 @@ def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 
 def find_chromium() -> str | None:
-    """A Chromium of this machine, or the one that playwright has installed."""
+    """A Chromium of this machine; playwright brings its own only where it is told to."""
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
         if (path := shutil.which(name)) is not None:
             return path
     return None
+
+
+#: Address of the kernel of a page that Voila served; nothing for other pages.
+KERNEL = """() => {
+    const config = document.getElementById("jupyter-config-data");
+    const kernel = config && JSON.parse(config.textContent).kernelId;
+    return kernel ? new URL(`/api/kernels/${kernel}`, location).href : null;
+}"""
+
+
+def answers(address: str) -> bool:
+    """Whether there is something at the address."""
+    try:
+        with urllib.request.urlopen(address, timeout=10):
+            return True
+    except urllib.error.HTTPError:
+        return False
 
 
 class Visit:
@@ -130,15 +149,19 @@ class Visit:
         return page
 
     def close(self, page: Any) -> None:
-        """Close a tab as a person does, so that its kernel is freed."""
+        """Close a tab as a person does, and see that its kernel is freed."""
         from playwright.sync_api import Error
 
-        if not page.is_closed():
-            with page.expect_event("close"), contextlib.suppress(Error):  # it may be gone before it has answered
-                page.close(run_before_unload=True)
+        if page.is_closed():
+            return
+        kernel = page.evaluate(KERNEL)
+        with page.expect_event("close"), contextlib.suppress(Error):  # it may be gone before it has answered
+            page.close(run_before_unload=True)
+        if kernel is not None:
+            until(lambda: not answers(kernel), 10, "the kernel of a closed page is freed")
 
     def end(self) -> None:
-        """Close all tabs as a person does, so that their kernels are freed, and the window."""
+        """Close all tabs, and then the window."""
         for page in self.context.pages:
             self.close(page)
         self.context.close()

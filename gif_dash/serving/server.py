@@ -46,7 +46,7 @@ _EXTENSIONS = (
 _log = logging.getLogger("gif_dash.serving")
 
 
-def configuration(*, pool: int = 1, idle_timeout: int = 900, idle_interval: int = 60) -> Config:
+def configuration(*, pool: int = 1, idle_timeout: int = 300, idle_interval: int = 30) -> Config:
     """The settings of Voila and of the kernels.
 
     Args:
