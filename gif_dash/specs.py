@@ -266,7 +266,7 @@ class RemovalSpec(Spec):
         advanced=True,
     )
     curvature_samples: int = _field(
-        2048,
+        1024,
         "Curvature samples",
         "examples of the retain set for the Hessian, at most",
         ge=1,
@@ -274,7 +274,7 @@ class RemovalSpec(Spec):
         advanced=True,
     )
     forget_samples: int = _field(
-        2048,
+        1024,
         "Gradient samples",
         "examples of the forget group for the gradient, at most",
         ge=1,
