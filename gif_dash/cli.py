@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from gif_dash import __version__, catalog, spelling
 from gif_dash.results import Result
 from gif_dash.specs import LABELS, Spec, SpecError, allowed
+from gif_dash.terminal import show
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -95,7 +95,7 @@ def scenarios() -> None:
     states = {"ready": "ready", "quick": "trains in seconds at first use"}
     for offer in offers(open_store()):
         table.add_row(offer.name, offer.summary, states.get(offer.state, f"prepare with: {offer.command}"))
-    _print(table)
+    show(table)
 
 
 @main.command()
@@ -266,17 +266,11 @@ def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool,
             result.table.to_parquet(out, index=False)
         else:
             out.write_text(result.to_json())
-    _print(_summary(result))
+    show(_summary(result))
     if said := result.provenance.get("incomplete"):
         click.echo(said)
     if out is not None:
         click.echo(f"{len(result.table)} rows written to {out}")
-
-
-def _print(table: Table) -> None:
-    """As wide as the terminal; wide enough for every column where there is none."""
-    console = Console()
-    Console(width=None if console.is_terminal else 140).print(table)
 
 
 #: What the terminal shows of a removal: column of the table → heading.

@@ -8,6 +8,13 @@ from typing import Self
 import pandas as pd
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+
+def show(table: Table) -> None:
+    """Print a table as wide as the terminal; wide enough for every column where there is none."""
+    console = Console()
+    Console(width=None if console.is_terminal else 140).print(table)
 
 
 class TerminalProgress:

@@ -13,13 +13,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from gif_dash import __version__, catalog, resources
 from gif_dash.compute.paths import cache_dir, data_dir
 from gif_dash.compute.store import open_store
 from gif_dash.specs import RemovalSpec, SpecError
+from gif_dash.terminal import TerminalProgress, show
 
 _PACKAGES = ("torch", "torchvision", "numpy", "pandas", "plotly", "ipywidgets", "anywidget", "voila", "jupyterlab")
 
@@ -34,7 +34,6 @@ def prepare(names: tuple[str, ...], classes: str) -> None:
     """
     from gif_dash.api import run
     from gif_dash.scenarios import load
-    from gif_dash.terminal import TerminalProgress
 
     for name in names or tuple(catalog.SCENARIOS):
         began = time.perf_counter()
@@ -100,7 +99,7 @@ def doctor() -> int:
     table.add_row("free disk", _size(free))
     if free < 200e6:
         problems.append(f"only {_size(free)} of disk are free at the cache folder")
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    show(table)
     click.echo("All is well." if not problems else f"To mend: {'; '.join(problems)}.")
     return 1 if problems else 0
 
@@ -132,7 +131,7 @@ def list_cache() -> None:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.created))
         words = ", ".join(f"{name}={value}" for name, value in changed.items()) or "defaults"
         table.add_row(when, row.experiment, row.scenario, f"{row.seconds:.1f}", words)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    show(table)
     for path in _checkpoints():
         click.echo(f"{_size(path.stat().st_size):>10}  {path.name}")
     click.echo(f"kept in {cache_dir()}")

@@ -289,15 +289,17 @@ class Removal:
         self, updates: dict[Method, Update], best: dict[Method, float], references: dict[str, Reference]
     ) -> pd.DataFrame:
         """Where the edited models lie with respect to the retrained ones, in the space of the parameters."""
+        retrained = {
+            name: self.index.vector(self.prepared.network(reference.state)) for name, reference in references.items()
+        }
         rows = []
         for method, update in updates.items():
             for mark, scalar in (("one", 1.0), ("best", best[method])):
                 row: dict[str, Any] = {"method": method, "mark": mark}
                 for name, suffix in (("retrain", ""), ("retrain_warm", "_warm")):
                     found = Landing(math.nan, math.nan, math.nan)
-                    if name in references:
-                        retrained = self.index.vector(self.prepared.network(references[name].state))
-                        found = landing(self.theta, update.delta, scalar, retrained)
+                    if name in retrained:
+                        found = landing(self.theta, update.delta, scalar, retrained[name])
                     row |= {f"{key}{suffix}": value for key, value in asdict(found).items()}
                 rows.append(row)
         return pd.DataFrame(rows)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 
-import safetensors.torch
 import torch
 
 from gif_dash import __version__
 from gif_dash.results import Result
+from gif_dash.scenarios import checkpoints
 
 
 def save_model(model: torch.nn.Module, path: Path, result: Result, method: str, scalar: float) -> None:
@@ -23,8 +21,6 @@ def save_model(model: torch.nn.Module, path: Path, result: Result, method: str, 
     Raises:
         OSError: the file cannot be written.
     """
-    # clones: tied parameters share memory, which the format refuses
-    state = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
     metadata = {
         "gif_dash": __version__,
         "spec": json.dumps(result.spec),
@@ -32,11 +28,4 @@ def save_model(model: torch.nn.Module, path: Path, result: Result, method: str, 
         "scalar": repr(scalar),
         "provenance": json.dumps(result.provenance),
     }
-    with tempfile.NamedTemporaryFile(dir=path.resolve().parent, suffix=".part", delete=False) as file:
-        try:
-            file.write(safetensors.torch.save(state, metadata))
-            file.close()
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    checkpoints.save(path, model.state_dict(), metadata)

@@ -44,29 +44,39 @@ def place(name: str, key: str) -> Path:
     return cache_dir() / "checkpoints" / f"{slug}-{key[:16]}.safetensors"
 
 
-def write(path: Path, key: str, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bool:
-    """Write a state so that readers see the whole file or none.
+def save(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a state as safetensors so that readers see the whole file or none.
 
-    Returns:
-        False if the folder cannot be written; that is logged and is no error.
+    Raises:
+        OSError: if the file cannot be written; nothing is left of it.
     """
     # clones: tied parameters share memory, which the format refuses
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
-    data = safetensors.torch.save(tensors, {**metadata, "key": key, "state": state_hash(tensors)})
-    temporary: str | None = None
+    data = safetensors.torch.save(tensors, dict(metadata))
+    handle, temporary = tempfile.mkstemp(suffix=".tmp", prefix=".", dir=path.resolve().parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(suffix=".tmp", prefix=".", dir=path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def write(path: Path, key: str, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bool:
+    """`save` a state under its key.
+
+    Returns:
+        False if the folder cannot be written; that is logged and is no error.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path, state, {**metadata, "key": key, "state": state_hash(state)})
     except OSError as error:
         log.warning("%s cannot be written (%s); going on without it", path, error)
-        if temporary is not None:
-            with suppress(OSError):
-                os.unlink(temporary)
         return False
     return True
 
