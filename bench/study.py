@@ -273,21 +273,25 @@ def preconditioned(system: System, diagonal: Tensor) -> tuple[System, Tensor]:
 
 
 def edits(
-    bench: Bench, method: str, cheaper: Bench, diagonal: Tensor, kept: Kept, variants: bool, series: tuple[float, ...]
+    bench: Bench,
+    method: str,
+    cheaper: Bench,
+    diagonal: Tensor | None,
+    kept: Kept,
+    variants: bool,
+    series: tuple[float, ...],
 ) -> Iterator[Edit]:
-    """All candidates of a method."""
+    """All candidates of a method; without a diagonal only the variant that is cheaper."""
     for edit in krylov(bench, method, "hessian", bench.system(method)):
         if kept is None or (edit.steps, edit.damping) in kept:
             yield edit
     if variants:
-        risk = bench.removal.hessian.risk
-        made = [
-            ("gauss-newton", lambda: (bench.system(method, GaussNewton(risk)), None)),
-            ("256 samples", lambda: (cheaper.system(method), None)),
-            ("preconditioned", lambda: preconditioned(bench.system(method), _columns(bench, method, diagonal))),
-        ]
-        for name, make in made:
-            system, scale = make()
+        made: list[tuple[str, System, Tensor | None]] = [("256 samples", cheaper.system(method), None)]
+        if diagonal is not None:
+            gauss_newton = GaussNewton(bench.removal.hessian.risk)
+            made.append(("gauss-newton", bench.system(method, gauss_newton), None))
+            made.append(("preconditioned", *preconditioned(bench.system(method), _columns(bench, method, diagonal))))
+        for name, system, scale in made:
             for edit in krylov(bench, method, name, system, scale):
                 if (edit.steps, edit.damping) in VARIANTS and (kept is None or edit.damping == 0):
                     yield edit
@@ -320,7 +324,11 @@ def main() -> None:
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=".", help="folder of the lines")
 @click.option("--references", is_flag=True, help="train missing cold and warm references first")
 @click.option("--series", default="", metavar="STEPS", help="measure the paper's series with these search steps, too")
-@click.option("--few", is_flag=True, help="fewer candidates, for networks that take minutes")
+@click.option(
+    "--few",
+    is_flag=True,
+    help="fewer candidates and images, dear variants with the first seed only: for networks that take minutes",
+)
 @click.option("--threads", default=1, show_default=True)
 def run(scenario: str, part: str, out: Path, references: bool, series: str, few: bool, threads: int) -> None:
     """Measure all candidates; goes on where it stopped. The seeds are gone through one after the other."""
@@ -339,7 +347,8 @@ def run(scenario: str, part: str, out: Path, references: bool, series: str, few:
             for kind in ("cold", "warm"):
                 prepared.reference(prepared.forget((forget_class,)), kind, 0, Silent())  # type: ignore[arg-type]
         started = time.perf_counter()
-        rows = list(_measure(prepared, forget_class, seed, mr, kept, part == "tune", steps, few))
+        variants = {"report": 0, "tune": 1 if few and seed > seeds[0] else 2}[part]
+        rows = list(_measure(prepared, forget_class, seed, mr, kept, variants, steps, few))
         with path.open("a") as file:
             file.write(json.dumps([*key, rows]) + "\n")
         seconds = time.perf_counter() - started
@@ -352,17 +361,18 @@ def _measure(
     seed: int,
     mr: float,
     kept: Kept,
-    variants: bool,
+    variants: int,
     series: tuple[float, ...],
     few: bool,
 ) -> Iterator[dict[str, Any]]:
+    """The rows of a cell; with 0, 1 (the cheaper one) or 2 (all) kinds of variants."""
     with Bench(prepared, forget_class, seed, mr, few=few).open() as bench:
         cheaper = Bench(prepared, forget_class, seed, mr, samples=256)
         cheaper.selection = bench.selection
-        diagonal = fisher_diagonal(bench.removal.hessian.risk) if variants else bench.gradient
+        diagonal = fisher_diagonal(bench.removal.hessian.risk) if variants == 2 else None
         with cheaper.removal:
             for method in METHODS:
-                for edit in edits(bench, method, cheaper, diagonal, kept, variants, series):
+                for edit in edits(bench, method, cheaper, diagonal, kept, variants > 0, series):
                     measured = bench.measure(edit.delta, (edit.name, edit.damping) in TRUST)
                     yield {
                         "method": method,
