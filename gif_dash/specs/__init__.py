@@ -1,0 +1,25 @@
+"""The vocabulary: one validated, immutable model per experiment.
+
+A spec is the whole question. Forms, links, command-line flags and "copy as Python" are made from its fields, so a field
+carries everything a person needs: a title, one line of help, its range or choices, and its unit.
+"""
+
+from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
+from gif_dash.specs.removal import RemovalSpec
+from gif_dash.specs.toy import ToySpec
+from gif_dash.specs.vocabulary import LABELS, SYMMETRIC, Criterion, Method, Solver
+
+__all__ = [
+    "LABELS",
+    "MAX_SEED",
+    "SYMMETRIC",
+    "Criterion",
+    "Method",
+    "RemovalSpec",
+    "Solver",
+    "Spec",
+    "SpecError",
+    "ToySpec",
+    "allowed",
+    "explain",
+]
