@@ -56,6 +56,7 @@ class ExperimentEntry:
     title: str
     spec: str  #: ``module:class``
     target: str  #: ``module:function`` with the signature ``run(spec, progress) -> Result``
+    summary: str  #: ``module:function``: the rows of a `Result` that a terminal shows, as a frame
     needs_scenario: bool = True
     #: ``module:function`` that makes the file of an edited network; empty where there are none
     edited: str = ""
@@ -87,12 +88,20 @@ NETWORKS = ("small-cnn", "stride-cnn", "vgg11", "resnet18")
 EXPERIMENTS: dict[str, ExperimentEntry] = {
     entry.name: entry
     for entry in (
-        ExperimentEntry("toy", "Toy", "gif_dash.specs:ToySpec", "gif_dash.experiments.toy:run", needs_scenario=False),
+        ExperimentEntry(
+            "toy",
+            "Toy",
+            "gif_dash.specs:ToySpec",
+            "gif_dash.experiments.toy:run",
+            "gif_dash.figures.toy:summary",
+            needs_scenario=False,
+        ),
         ExperimentEntry(
             "removal",
             "Class removal",
             "gif_dash.specs:RemovalSpec",
             "gif_dash.experiments.removal:run",
+            "gif_dash.figures.removal_tables:summary",
             edited="gif_dash.experiments.takehome:edited_file",
         ),
     )

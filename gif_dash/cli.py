@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 from click.core import ParameterSource
 from rich.table import Table
 
@@ -390,34 +391,12 @@ def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool,
         click.echo(f"{len(result.table)} rows written to {out}")
 
 
-#: What the terminal shows of a removal: column of the table → heading.
-_REMOVAL_COLUMNS = {
-    "method": "method",
-    "mark": "row",
-    "scalar": "s",
-    "self_loss": "self loss",
-    "self_accuracy": "self acc %",
-    "test_loss": "test loss",
-    "test_accuracy": "test acc %",
-    "score": "score",
-    "hvps": "HVPs",
-    "seconds": "solve s",
-}
-
-
 def _summary(result: Result) -> Table:
-    """The rows one looks at first: the best of each method, and the references."""
-    frame = result.table
-    if result.experiment == "removal":
-        frame = frame[frame["mark"].isin(("best", "one")) | frame["scalar"].isna()]
-        frame = frame.merge(result.tables["solves"][["method", "hvps", "seconds"]], on="method", how="left")
-        frame = frame.assign(mark=frame["mark"].map({"": "", "one": "s = 1", "best": "best"}))
-        frame = frame[list(_REMOVAL_COLUMNS)].rename(columns=_REMOVAL_COLUMNS)
-    else:  # the toy, where all outliers are out and s = 1
-        frame = frame.loc[frame["mark"] == "one", "method":"distance_full"].drop(columns=["step", "mark", "scalar"])
+    """The rows one looks at first."""
+    frame: pd.DataFrame = catalog.resolve(catalog.EXPERIMENTS[result.experiment].summary)(result)
     table = Table(box=None, header_style="bold")
     for name in frame.columns:
-        words = name in ("method", "row")
+        words = not pd.api.types.is_numeric_dtype(frame[name])
         table.add_column(str(name), justify="left" if words else "right", no_wrap=True)
     for row in frame.itertuples(index=False):
         table.add_row(*(_cell(value) for value in row))

@@ -40,10 +40,17 @@ class DaskExecutor:
         threads: of each worker's arithmetic; the machine's cores shared out, by default.
         torch: import torch when a worker starts, so that the first task does not wait for it.
         log: file to which workers log; their standard error, by default.
+        begin: nothing is started, nor Dask imported, before this is set; at once, by default.
     """
 
     def __init__(
-        self, *, workers: int = 1, threads: int | None = None, torch: bool = True, log: Path | None = None
+        self,
+        *,
+        workers: int = 1,
+        threads: int | None = None,
+        torch: bool = True,
+        log: Path | None = None,
+        begin: threading.Event | None = None,
     ) -> None:
         self.problem = ""
         self._workers = workers
@@ -60,7 +67,7 @@ class DaskExecutor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._scheduler: Scheduler | None = None
         self._client: Client | None = None
-        self._closed = threading.Event()
+        self._begin, self._closed = begin, threading.Event()
         self._closing: asyncio.Event | None = None
         self._futures: dict[str, Future[Answer | Failure]] = {}
         self._places: dict[str, str] = {}  # address of the worker that runs a task
@@ -95,6 +102,9 @@ class DaskExecutor:
     # -- in the loop's thread -----------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
+        while self._begin is not None and not self._begin.wait(0.1):
+            if self._closed.is_set():
+                return
         folder = tempfile.mkdtemp(prefix="gif-dash-worker-")
         try:
             asyncio.run(self._main(folder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ def start_server(
     warm: Sequence[str] | None = None,
     log: Path | None = None,
     torch: bool = True,
+    begin: threading.Event | None = None,
 ) -> Iterator[ComputeServer]:
     """Start the compute side in the background; returns at once, and stops everything when left.
 
@@ -56,6 +58,7 @@ def start_server(
         warm: scenarios to load when there is nothing else to do; those that prepare in under a minute, by default.
         log: file to which the workers log; standard error, by default.
         torch: import torch when a worker starts.
+        begin: the workers are started once it is set; at once, by default.
 
     Yields:
         What runs.
@@ -65,7 +68,7 @@ def start_server(
     os.environ["GIF_DASH_CACHE"], os.environ["GIF_DASH_DATA"] = str(cache_dir()), str(data_dir())  # for the workers
     folder = Path(tempfile.mkdtemp(prefix="gif-dash-"))  # readable by this user only
     store = open_store()
-    executor = DaskExecutor(workers=workers, threads=threads, torch=torch, log=log)
+    executor = DaskExecutor(workers=workers, threads=threads, torch=torch, log=log, begin=begin)
     table = JobTable(folder)
     dispatcher = Dispatcher(table, executor, store, warm=warm)
     environment = {JOBS: str(folder), **{name: os.environ[name] for name in ("GIF_DASH_CACHE", "GIF_DASH_DATA")}}

@@ -8,38 +8,30 @@ reported on the other, unless the spec asks for the published protocol (both on 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from gif_dash import catalog
-from gif_dash.experiments.provenance import Stopwatch, provenance
-from gif_dash.experiments.solving import Solving
-from gif_dash.experiments.sweep import FINE_POINTS, Sweep, TestImages, coarse_scalars, fine_scalars
+from gif_dash.experiments.editing import Editing
+from gif_dash.experiments.provenance import Stopwatch
 from gif_dash.influence import (
     Landing,
-    ParameterIndex,
     Risk,
     Selection,
     Tick,
     Update,
     landing,
     quadratic_model,
-    select,
     stationarity,
     trust_ratio,
 )
 from gif_dash.progress import Progress
 from gif_dash.results import Result
-from gif_dash.scenarios import Kind, NoColdReference, Prepared, Reference, load
-from gif_dash.scenarios.training import few_threads
-from gif_dash.specs import LABELS, Method, RemovalSpec
-from gif_dash.spelling import to_cli
+from gif_dash.scenarios import Prepared, Reference
+from gif_dash.specs import Method, RemovalSpec
 
 SOLVE_COLUMNS = (
     "method",
@@ -57,9 +49,6 @@ SOLVE_COLUMNS = (
     "damping_form",
     "message",
 )
-#: A scenario whose training took longer than this many seconds is retrained for a patient asker only. (Those of the
-#: catalog say themselves whether they are quick: a busy machine must not decide what a page shows.)
-LONG_TRAINING = 60.0
 
 
 def run(spec: RemovalSpec, progress: Progress) -> Result:
@@ -74,11 +63,7 @@ def run(spec: RemovalSpec, progress: Progress) -> Result:
         gif_dash.influence.InfluenceError: the engine cannot do what is asked, for example for lack of memory.
         gif_dash.progress.Cancelled: from `progress`.
     """
-    watch = Stopwatch(progress)
-    with watch.stage("Loading the scenario"):
-        prepared = load(spec.scenario, progress)
-    spec.check(prepared.card)
-    with few_threads(prepared.model), Removal(spec, prepared, progress, watch) as removal:
+    with Removal.of(spec, progress) as removal:
         return removal.run()
 
 
@@ -104,51 +89,27 @@ def edited(
     spec: RemovalSpec, method: Method, scalar: float, progress: Progress
 ) -> tuple[torch.nn.Module, dict[str, Any]]:
     """`edited_model`, with the provenance of its computation."""
-    watch = Stopwatch(progress)
-    with watch.stage("Loading the scenario"):
-        prepared = load(spec.scenario, progress)
-    spec.check(prepared.card)
-    with few_threads(prepared.model), Removal(spec, prepared, progress, watch) as removal:
+    with Removal.of(spec, progress) as removal:
         selection, gradient = removal.system()
         update = removal.solve((method,), gradient, selection.indices)[method]
         return removal.edited(update, scalar), removal.provenance(selection)
 
 
-class Removal:
+class Removal(Editing):
     """One run: the parts it is made of, in the order in which they happen."""
 
     def __init__(self, spec: RemovalSpec, prepared: Prepared, progress: Progress, watch: Stopwatch) -> None:
-        self.spec = spec
-        self.prepared = prepared
-        self.progress = progress
-        self.watch = watch
-        self.forget = prepared.forget(spec.forget_classes, spec.forget_indices)
-        self.retain = prepared.retain(self.forget)
-        self.model = prepared.network()
-        self.canvas = prepared.network()
-        self.index = ParameterIndex.of(self.model)
-        self.theta = self.index.vector(self.model)
-        by_class = not spec.forget_indices
-        every = TestImages.all(prepared.test_labels, spec.forget_classes if by_class else (), spec.report)
-        sampled = every.sampled(spec.sweep_samples, spec.seed)
-        self.sweep = Sweep(prepared, self.forget, every, sampled, by_class, progress)
-        self.solving = Solving(spec, prepared, self.model, self.forget, self.retain, progress, watch)
-        self.hessian = self.solving.hessian
-
-    def __enter__(self) -> Removal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.solving.close()
+        super().__init__(spec, prepared, progress, watch)
+        self.sweep = self.new_sweep()
 
     def run(self) -> Result:
         with self.watch.stage("Measuring the original model"):
             self.sweep.measure(self.model, "original")
         selection, gradient = self.system()
         updates = self.solve(self.spec.methods, gradient, selection.indices)
-        best = self._sweep(updates)
+        best = self.measure(self.sweep, updates)
         trust = self._trust(updates, best)
-        references, missing, impatient = self._references()
+        references, missing, impatient = self.references(self.sweep, self.spec.retrain_seeds)
         distances = self._distances(updates, best, references)
         return Result(
             {"experiment": self.spec.experiment, **self.spec.model_dump(mode="json")},
@@ -161,50 +122,6 @@ class Removal:
             },
             self.provenance(selection, references, incomplete=missing, impatient=impatient),
         )
-
-    def system(self) -> tuple[Selection, Tensor]:
-        """What is to be solved: the selected parameters J and the right-hand side g, (p,)."""
-        with self.watch.stage(f"Selecting parameters by {LABELS[self.spec.criterion]}"):
-            selection = select(
-                self.model,
-                self.prepared.scenario.loss,
-                self.prepared.train,
-                self.solving.forget_sample,
-                criterion=self.spec.criterion,
-                mr=self.spec.mr,
-                seed=self.spec.seed,
-                tick=self.progress.check,
-            )
-        with self.watch.stage("Gradient of what is removed"):
-            return selection, self.solving.right_hand_side()
-
-    def solve(self, methods: Sequence[Method], gradient: Tensor, indices: Tensor) -> dict[Method, Update]:
-        """The updates of some methods, see `Solving.updates`."""
-        return self.solving.updates(methods, gradient, indices)
-
-    def edited(self, update: Update, scalar: float) -> torch.nn.Module:
-        """θ̂ + sΔ in a network of its own: the Hessian's graphs belong to `self.model`."""
-        self.index.assign(self.canvas, self.theta + scalar * update.delta)
-        return self.canvas
-
-    def _sweep(self, updates: dict[Method, Update]) -> dict[Method, float]:
-        """Measure every method along s, coarse and then fine, then at s = 1 and at its best s on all images."""
-        coarse = coarse_scalars(self.spec.s_max)
-        with self.watch.stage("Sweeping the influence scalar", len(updates) * (len(coarse) + FINE_POINTS + 2)):
-            for scalar in coarse:  # all methods side by side, so that their curves grow together
-                for method, update in updates.items():
-                    self.sweep.point(self.edited(update, scalar), method, scalar)
-                    self.progress.advance()
-            for method, update in updates.items():
-                for scalar in fine_scalars(coarse, self.sweep.best(method)):
-                    self.sweep.point(self.edited(update, scalar), method, scalar)
-                    self.progress.advance()
-            best = {method: self.sweep.best(method) for method in updates}
-            for method, update in updates.items():
-                for mark, scalar in (("one", 1.0), ("best", best[method])):
-                    self.sweep.complete(self.edited(update, scalar), method, scalar, mark)
-                    self.progress.advance()
-        return best
 
     def _trust(self, updates: dict[Method, Update], best: dict[Method, float]) -> pd.DataFrame:
         """Trust-region ratios at s = 1 and the best s, on the examples of the curvature sample."""
@@ -219,37 +136,6 @@ class Removal:
                     rows.append({"method": method, "mark": mark, **asdict(found), "curvature": model.curvature})
                     self.progress.advance()
         return pd.DataFrame(rows)
-
-    def _references(self) -> tuple[dict[str, Reference], str, bool]:
-        """Models retrained without the forget group, a sentence about the missing, whether patience would get them."""
-        wanted: list[tuple[str, Kind, int]] = [("retrain", "cold", seed) for seed in range(self.spec.retrain_seeds)]
-        wanted.append(("retrain_warm", "warm", 0))
-        first: dict[str, Reference] = {}
-        missing: list[str] = []
-        impatient = False
-        for method, kind, seed in wanted:
-            if not self._may_train(kind, seed):
-                impatient = True
-                missing.append(
-                    f"the retrained model takes minutes to train and is not here yet: run {to_cli(self.spec)}"
-                )
-                continue
-            try:
-                reference = self.prepared.reference(self.forget, kind, seed, self.progress)
-            except NoColdReference as error:
-                missing.append(str(error))
-                continue
-            with self.watch.stage("Measuring the retrained model"):
-                self.sweep.measure(self.prepared.network(reference.state), method, seed)
-            first.setdefault(method, reference)
-        return first, "; ".join(dict.fromkeys(missing)), impatient
-
-    def _may_train(self, kind: Kind, seed: int) -> bool:
-        entry = catalog.SCENARIOS.get(self.spec.scenario)
-        quick = entry.quick if entry else self.prepared.card.seconds.get("train", 0.0) <= LONG_TRAINING
-        if self.progress.patient or quick:
-            return True
-        return self.prepared.has_reference(self.forget, kind, seed)
 
     def _distances(
         self, updates: dict[Method, Update], best: dict[Method, float], references: dict[str, Reference]
@@ -286,40 +172,6 @@ class Removal:
             {"method": method, **row}
             for method, update in updates.items()
             for row in self.index.summary(update.delta, selection, self.theta)
-        )
-
-    def provenance(
-        self, selection: Selection, references: Mapping[str, Reference] = MappingProxyType({}), **facts: Any
-    ) -> dict[str, Any]:
-        """What explains the numbers, as far as the run has come."""
-        prepared, spec = self.prepared, self.spec
-        names = [prepared.scenario.classes[position] for position in spec.forget_classes]
-        group = f"{len(self.forget)} training examples" if spec.forget_indices else ", ".join(names)
-        return provenance(
-            prepared.device,
-            self.watch,
-            seed=spec.seed,
-            scenario=prepared.card.title,
-            fingerprint=prepared.card.fingerprint,
-            data_note=prepared.card.data_note,
-            preprocessing=prepared.card.preprocessing,
-            classes=list(prepared.card.classes),
-            forget=group,
-            self_images="removed training images" if spec.forget_indices else "test images of the removed classes",
-            m=len(self.forget),
-            n=len(prepared.train_labels),
-            k=selection.k,
-            p=selection.p,
-            share=selection.share,
-            curvature_examples=self.hessian.risk.size,
-            gradient_examples=len(self.solving.forget_sample) if spec.gradient == "forget" else len(self.retain),
-            hvps=self.solving.products,
-            curvature=spec.curvature,
-            deviations=self.solving.deviations(),
-            weight_decay=prepared.weight_decay,
-            training=prepared.recipe.describe() if prepared.recipe else "by the user",
-            references={name: reference.note for name, reference in references.items()},
-            **facts,
         )
 
 

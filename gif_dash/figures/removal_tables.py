@@ -358,3 +358,27 @@ def _confusion_table(
         f'<table class="gd-matrix"><caption>{escape(title)}</caption><thead><tr><td></td>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+#: What a terminal shows: column of the table → heading.
+SUMMARY = {
+    "method": "method",
+    "mark": "row",
+    "scalar": "s",
+    "self_loss": "self loss",
+    "self_accuracy": "self acc %",
+    "test_loss": "test loss",
+    "test_accuracy": "test acc %",
+    "score": "score",
+    "hvps": "HVPs",
+    "seconds": "solve s",
+}
+
+
+def summary(result: Result) -> pd.DataFrame:
+    """The rows one looks at first: each method at s = 1 and at its best s, and the references."""
+    frame = result.table
+    frame = frame[frame["mark"].isin(("best", "one")) | frame["scalar"].isna()]
+    frame = frame.merge(result.tables["solves"][["method", "hvps", "seconds"]], on="method", how="left")
+    frame = frame.assign(mark=frame["mark"].map({"": "", "one": "s = 1", "best": "best"}))
+    return frame[list(SUMMARY)].rename(columns=SUMMARY)

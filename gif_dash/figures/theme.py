@@ -62,6 +62,17 @@ METHOD_STYLE: dict[str, Style] = {
     "retrain_warm": Style("#000000", "#f2f2f2", "dash", "", 1.5),
 }
 
+#: The style of every criterion: another palette (Tol's muted one), as a criterion is not a method.
+CRITERION_STYLE: dict[str, Style] = {
+    "top-outputs": Style("#332288", "#9d93f0", "solid", "circle"),
+    "top-gradients": Style("#117733", "#44AA99", "dash", "square"),
+    "threshold": Style("#8a8a20", "#c8c85a", "dot", "diamond"),
+    "random": Style("#AA4499", "#d67fc6", "dashdot", "triangle-up"),
+    "lowest-outputs": Style("#3b8fb5", "#88CCEE", "longdash", "triangle-down"),
+    "lowest-gradients": Style("#b84a5d", "#e08a98", "longdashdot", "x"),
+    "threshold-published": Style("#882255", "#c96a9b", DASH_DOT_DOT, "cross"),
+}
+
 #: SVG dash patterns of plotly's dash names.
 DASHES = {
     "solid": "",
@@ -91,8 +102,8 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "Liberation S
 
 
 def style(method: str) -> Style:
-    """The style of a method or reference row; a neutral one for names that have none."""
-    return METHOD_STYLE.get(method, METHOD_STYLE["original"])
+    """The style of a method, a criterion or a reference row; a neutral one for names that have none."""
+    return METHOD_STYLE.get(method) or CRITERION_STYLE.get(method, METHOD_STYLE["original"])
 
 
 def label(method: str) -> str:

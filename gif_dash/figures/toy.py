@@ -412,3 +412,9 @@ def to_plotly(picture: Plane, *, dark: bool = False, height: int = 620) -> go.Fi
     figure.update_layout(template=template(dark), height=height, title={"text": picture.title, "font": {"size": 14}})
     figure.update_layout(meta="Trajectories in the plane of the target weights", margin={"t": 110})
     return figure
+
+
+def summary(result: Result) -> pd.DataFrame:
+    """The rows that a terminal shows: all outliers are out, s = 1."""
+    frame = result.table
+    return frame.loc[frame["mark"] == "one", "method":"distance_full"].drop(columns=["step", "mark", "scalar"])

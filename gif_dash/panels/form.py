@@ -1,7 +1,8 @@
 """The control form of a panel, made from the fields of its spec.
 
 A field's type decides its control: a range with an exact number beside it, a list, a few buttons. The spec may ask
-for one by name in ``json_schema_extra["widget"]``: ``toggle``, ``classes``, ``methods``, ``scenario``, ``indices``.
+for one by name in ``json_schema_extra["widget"]``: ``toggle``, ``class``, ``classes``, ``methods``, ``scenario``,
+``indices``. Several of a few choices are ``checks``; a list of numbers is typed.
 Everything is native HTML, so names, roles and the keyboard come with it.
 """
 
@@ -14,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import anywidget
 import traitlets
 
-from gif_dash.figures.theme import swatch
+from gif_dash.figures.theme import CRITERION_STYLE, METHOD_STYLE, swatch
 from gif_dash.panels.page import STATIC
 from gif_dash.specs import LABELS, Spec, SpecError, allowed
 from gif_dash.spelling import is_list, parse_text
@@ -60,9 +61,10 @@ def _field(spec: type[Spec], name: str, schema: dict[str, Any]) -> dict[str, Any
         "choices": [{"value": value, "label": LABELS.get(value, value)} for value in choices],
         "kind": schema.get("widget", ""),
     }
-    if field["kind"] == "methods":
+    if field["list"] and choices:
+        field["kind"] = field["kind"] or "checks"
         field["choices"] = [
-            {**choice, "swatch": swatch(choice["value"]), "unusual": choice["value"] in schema["unusual"]}
+            {**choice, "swatch": _swatch(choice["value"]), "unusual": choice["value"] in schema["unusual"]}
             for choice in field["choices"]
         ]
     if schema.get("type") in ("integer", "number"):
@@ -70,6 +72,10 @@ def _field(spec: type[Spec], name: str, schema: dict[str, Any]) -> dict[str, Any
     elif not field["kind"]:
         field["kind"] = "select" if choices else "text"
     return field
+
+
+def _swatch(value: str) -> str:
+    return swatch(value) if value in METHOD_STYLE or value in CRITERION_STYLE else ""
 
 
 def _number(schema: dict[str, Any]) -> dict[str, Any]:

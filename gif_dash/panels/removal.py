@@ -14,17 +14,16 @@ from gif_dash.figures import removal_tables as tables
 from gif_dash.figures import removal_words as words
 from gif_dash.figures.chart import Chart
 from gif_dash.panels.bars import Fold, html
-from gif_dash.panels.base import Context, JobPanel
+from gif_dash.panels.base import Context
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.removal_about import ABOUT
+from gif_dash.panels.scenario import ScenarioPanel
 from gif_dash.panels.takehome import TakeHome
-from gif_dash.results import Result, ScenarioCard
+from gif_dash.results import Result
 from gif_dash.specs import RemovalSpec, Spec
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
-
-    from gif_dash.compute.cards import Offer
 
 SCORES_NOTE = (
     "Test: the other classes' test images. Self: the test images of what was removed. Forget: the removed training "
@@ -34,7 +33,7 @@ SCORES_NOTE = (
 EMPTY = pd.DataFrame({"method": [], "scalar": [], "mark": []})
 
 
-class RemovalPanel(JobPanel[RemovalSpec]):
+class RemovalPanel(ScenarioPanel[RemovalSpec]):
     """Table 2 and Fig. 4 of the GIF paper, for any scenario and any classes of it."""
 
     spec_class: ClassVar[type[Spec]] = RemovalSpec
@@ -54,13 +53,10 @@ class RemovalPanel(JobPanel[RemovalSpec]):
         self.chart = ChartWidget()
         self.drawn: Chart | None = None  #: of the complete answer on the screen
         self.growing: Chart | None = None  #: of the run that is followed
-        self._stage = ""
         self.moved = False  #: the person (or a link) has put the marker somewhere
         self._placed = self.chart.position  # where the panel itself has put the marker
         self.home = TakeHome(context, lambda: self.chart.position)
         super().__init__(context)
-        self.offers: dict[str, Offer] = {}
-        self.card: ScenarioCard | None = None
         self.chart.observe(self.guard(self._marker_moved), "position")
 
     # --- state ------------------------------------------------------------------------------------------------------
@@ -145,7 +141,7 @@ class RemovalPanel(JobPanel[RemovalSpec]):
             fold.refresh()
         self.home_fold.remove_class("gd-hidden")
         self.home.follow(result)
-        self._refresh_offers()
+        self.refresh_offers()
 
     def started(self) -> None:
         self.growing = None
@@ -186,61 +182,6 @@ class RemovalPanel(JobPanel[RemovalSpec]):
         classes = self.card.classes if self.card is not None else ()
         return html(tables.confusion_html(self._shown(), classes))
 
-    # --- scenarios --------------------------------------------------------------------------------------------------
-
-    def opened(self) -> None:
-        self._refresh_offers()
-        asked, fitting = self.spec.forget_classes, self._fitting_classes()
-        if fitting != asked and not self.spec.forget_indices:
-            self.spec = self.spec.model_copy(update={"forget_classes": fitting})
-            self.form.write(self.spec)
-        super().opened()
-        if self.card is not None and self.spec.forget_classes != asked != RemovalSpec().forget_classes:
-            last = len(self.card.classes) - 1
-            self.bar.error = f"The link was not followed in one point: classes go from 0 to {last}."
-
-    def update(self, before: RemovalSpec) -> None:
-        if self.spec.scenario != before.scenario:
-            self._refresh_offers()
-            fitting = self._fitting_classes()
-            if fitting != self.spec.forget_classes:
-                self.form.set(forget_classes=list(fitting))
-                return  # the form has changed again and comes back here
-        super().update(before)
-
-    def run(self) -> None:
-        super().run()
-        self._stage = ""
-
-    def poll(self) -> None:
-        super().poll()
-        if self.card is None and self.bar.status != self._stage:
-            # The scenario becomes known while a run loads it: then its classes can be offered.
-            self._stage = self.bar.status
-            self._refresh_offers()
-            fitting = self._fitting_classes()
-            if fitting != self.spec.forget_classes == RemovalSpec().forget_classes and not self.spec.forget_indices:
-                self.form.set(forget_classes=list(fitting))  # nobody asked for the default; there are fewer classes
-                self.run()
-
-    def may_run_alone(self) -> bool:
-        offer = self.offers.get(self.spec.scenario)
-        return offer is None or offer.state != "command"
-
-    def _fitting_classes(self) -> tuple[int, ...]:
-        if self.card is None:
-            return self.spec.forget_classes
-        count = len(self.card.classes)
-        kept = tuple(item for item in self.spec.forget_classes if item < count)[: count - 1]
-        return kept or (min(8, count - 1),)
-
-    def _refresh_offers(self) -> None:
-        self.offers = {offer.name: offer for offer in self.context.connect().offers()}
-        self.form.offer("scenario", [_scenario_choice(offer) for offer in self.offers.values()])
-        offer = self.offers.get(self.spec.scenario)
-        self.card = offer.card if offer is not None else None
-        self.form.offer("forget_classes", _class_choices(self.card))
-
     # --- ways out ---------------------------------------------------------------------------------------------------
 
     def export_figures(self) -> Sequence[go.Figure]:
@@ -254,27 +195,3 @@ class RemovalPanel(JobPanel[RemovalSpec]):
             f"Is this where retraining would land? {words.retraining_lands(result)}",
             *words.oddities(result),
         ]
-
-
-def _scenario_choice(offer: Offer) -> dict[str, Any]:
-    known = ""
-    if offer.card is not None and offer.card.test_accuracy is not None:
-        known = f"{offer.card.parameters:,} parameters, test accuracy {offer.card.test_accuracy:.1f} %"
-    elif offer.state == "quick":
-        known = "is trained at first use"
-    note = "; ".join(part for part in (offer.summary, known) if part) + ("." if offer.command else "")
-    return {"value": offer.name, "label": offer.title, "note": note, "command": offer.command}
-
-
-def _class_choices(card: ScenarioCard | None) -> list[dict[str, Any]]:
-    if card is None:
-        return []
-    return [
-        {
-            "value": place,
-            "label": name,
-            "images": list(card.thumbnails[place][:1]) if place < len(card.thumbnails) else [],
-            "note": f"{card.train_counts[place]} training examples" if place < len(card.train_counts) else "",
-        }
-        for place, name in enumerate(card.classes)
-    ]

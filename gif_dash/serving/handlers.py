@@ -65,6 +65,7 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
         if "prefetch" in self.request.headers.get("Sec-Purpose", ""):
             self.set_status(503)  # a browser guessing where its user may go next: no reason to start a kernel
             return
+        self.settings["first_visit"].ask()
         self.set_header("Content-Type", "text/html; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         kernel_id, listening = "", await self._send(self.prelude)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
+from collections.abc import Coroutine
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets import default
+
+from gif_dash.serving.first_visit import PAINT
 
 #: A kernel draws and looks up; what computes is the worker. One thread each, so that visitors do not crowd it out.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -34,7 +36,7 @@ class VisitorKernels(AsyncMappingKernelManager):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self._first = True
+        self._first = True  # no kernel has been started ahead of time yet
         self._stopping = asyncio.Event()
         self._starting = 0
 
@@ -44,6 +46,8 @@ class VisitorKernels(AsyncMappingKernelManager):
         environment = kwargs.get("env") or os.environ
         if environment.get("VOILA_PREHEAT") == "True":
             await self._give_way()
+        else:  # somebody waits for it; the loading state, which has just been sent, is to be painted first
+            await self._pause(PAINT)
         kwargs["env"] = {**environment, **dict.fromkeys(_THREADS, "1"), **server.kernel_environment}
         if server.kernel_output is not None:
             kwargs.update(stdout=server.kernel_output, stderr=server.kernel_output)
@@ -66,8 +70,28 @@ class VisitorKernels(AsyncMappingKernelManager):
 
         Who comes meanwhile gets a kernel of their own at once (`PageHandler.should_use_rendered_notebook`).
         """
-        delay, self._first = 0.0 if self._first else REFILL_DELAY, False
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), delay)
+        delay = REFILL_DELAY
+        if self._first:
+            self._first = False
+            server: Any = self.parent
+            await self._pause_for(server.first_visit.wait())
+            delay = REFILL_DELAY if server.first_visit.asked else 0.0
+        await self._pause(delay)
+
+    async def _pause(self, seconds: float) -> None:
+        await self._pause_for(asyncio.sleep(seconds))
+
+    async def _pause_for(self, something: Coroutine[Any, Any, None]) -> None:
+        """Until it has happened.
+
+        Raises:
+            RuntimeError: the server stops before.
+        """
+        waits = [asyncio.ensure_future(something), asyncio.ensure_future(self._stopping.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
         if self._stopping.is_set():
             raise RuntimeError("the server is stopping")

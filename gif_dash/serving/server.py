@@ -30,6 +30,7 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from voila.utils import create_include_assets_functions
 
+from gif_dash.serving.first_visit import FirstVisit
 from gif_dash.serving.handlers import FreeKernelHandler, PageHandler, RefusalHandler, SecurityHeaders
 from gif_dash.serving.kernels import OwnKernelSpec, VisitorKernels
 
@@ -108,6 +109,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
         self.sockets = sockets
         self.kernel_environment: dict[str, str] = {"VOILA_APP_IP": f"[{self.ip}]" if ":" in self.ip else self.ip}
         self.kernel_output: IO[bytes] | None = None
+        self.first_visit = FirstVisit()
         self.known_hosts: frozenset[str] = frozenset({"localhost"})
         self.initialize([])
 
@@ -127,6 +129,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
         settings["allow_remote_access"] = False
         settings["local_hostnames"] = sorted(self.known_hosts)
         settings["known_host"] = self.known_host
+        settings["first_visit"] = self.first_visit
         settings["default_handler_class"] = RefusalHandler
         return settings
 
@@ -198,7 +201,9 @@ class DashboardServer(Voila):  # type: ignore[misc]
             server.add_sockets(self.sockets)
             _log.info("serving %s at port %d", self.notebook_path, self.port)
             ready()
+            first_visit = asyncio.create_task(self.first_visit.pass_by())
             await stopped.wait()
+            first_visit.cancel()
             server.stop()
             await server.close_all_connections()
         finally:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from gif_dash.compute.client import execute
-from gif_dash.experiments import removal, sweep
+from gif_dash.experiments import editing, removal, sweep
 from gif_dash.experiments.metrics import stratified_half
 from gif_dash.experiments.provenance import Stopwatch
 from gif_dash.influence import InfluenceError
@@ -181,7 +181,7 @@ class Impatient(Silent):
 
 
 def test_a_visitor_does_not_start_a_long_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(removal, "LONG_TRAINING", -1.0)
+    monkeypatch.setattr(editing, "LONG_TRAINING", -1.0)
     spec = ask(forget_classes=[1], methods=["gif"])
     without = execute(spec, Impatient())
     assert not without.table["method"].str.startswith("retrain").any()
@@ -249,7 +249,7 @@ def test_k_scalars_cost_at_most_k_passes(forget: dict[str, list[int]], sweep_sam
         run.canvas.register_forward_hook(lambda _module, inputs, _output: forwards.append(len(inputs[0])))
         selection, gradient = run.system()
         updates = run.solve(spec.methods, gradient, selection.indices)
-        run._sweep(updates)
+        run.measure(run.sweep, updates)
     table = run.sweep.table()
     scalars = table.groupby("method")["scalar"].nunique().sum()
     tests, gone = len(prepared.test_labels), len(run.forget)

@@ -104,6 +104,25 @@ const controls = {
       },
     };
   },
+  checks(field, id, put) {
+    return controls.methods(field, id, put);
+  },
+  class(field, id, put) {
+    const select = make("select", "gd-select", { id });
+    let value = null;
+    select.addEventListener("change", () => put(Number(select.value)));
+    const show = (now) => {
+      value = now;
+      select.value = String(now);
+    };
+    const choices = (list) => {
+      select.replaceChildren(
+        ...list.map((choice) => make("option", "", { value: choice.value }, `${choice.value}: ${choice.label}`)));
+      show(value);
+    };
+    choices(Array.from({ length: 10 }, (_, place) => ({ value: place, label: "" })));
+    return { element: select, labelFor: id, show, choices };
+  },
   classes(field, id, put) {
     const picker = make("div", "gd-picker", { role: "group" });
     const fallback = make("input", "gd-text", { type: "text", "aria-label": `${field.title}, positions` });

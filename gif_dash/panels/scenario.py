@@ -1,0 +1,123 @@
+"""Panels about a scenario: which ones there are, and what the classes of the chosen one look like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gif_dash.panels.base import Context, JobPanel
+from gif_dash.results import ScenarioCard
+from gif_dash.specs import Spec
+
+if TYPE_CHECKING:
+    from gif_dash.compute.cards import Offer
+
+S = TypeVar("S", bound=Spec)
+
+
+class ScenarioPanel(JobPanel[S]):
+    """A panel whose spec has a field ``scenario``, and often ``forget_classes``.
+
+    The form offers all scenarios, with the command that prepares those that are not ready, and the classes of the
+    chosen one with their pictures. Classes that another scenario does not have are replaced.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.offers: dict[str, Offer] = {}
+        self.card: ScenarioCard | None = None  #: of the chosen scenario, once it is known
+        self._stage = ""
+        super().__init__(context)
+
+    # --- what a panel may write -------------------------------------------------------------------------------------
+
+    def changes(self, card: ScenarioCard) -> dict[str, Any]:
+        """New values (JSON) of the fields that do not fit the scenario; none if all do."""
+        spec: Any = self.spec
+        chosen: tuple[int, ...] = spec.forget_classes if "forget_classes" in self.spec_class.model_fields else ()
+        if not chosen or ("forget_indices" in self.spec_class.model_fields and spec.forget_indices):
+            return {}
+        count = len(card.classes)
+        kept = [item for item in chosen if item < count][: count - 1] or [min(8, count - 1)]
+        return {} if kept == list(chosen) else {"forget_classes": kept}
+
+    # --- running ----------------------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        self.refresh_offers()
+        asked, changes = self.spec, self._changes()
+        if changes:
+            self.form.set(**changes)
+            self.spec = self.form.read()
+        super().opened()
+        first: Any = self.spec_class()
+        if self.card is not None and any(getattr(asked, name) != getattr(first, name) for name in changes):
+            last = len(self.card.classes) - 1
+            self.bar.error = f"The link was not followed in one point: classes go from 0 to {last}."
+
+    def update(self, before: S) -> None:
+        if self._scenario() != before.scenario:  # type: ignore[attr-defined]
+            self.refresh_offers()
+            if changes := self._changes():
+                self.form.set(**changes)
+                return  # the form has changed again and comes back here
+        super().update(before)
+
+    def run(self) -> None:
+        super().run()
+        self._stage = ""
+
+    def poll(self) -> None:
+        super().poll()
+        if self.card is None and self.bar.status != self._stage:
+            # The scenario becomes known while a run loads it: then its classes can be offered.
+            self._stage = self.bar.status
+            self.refresh_offers()
+            changes, first = self._changes(), self.spec_class()
+            if changes and all(getattr(self.spec, name) == getattr(first, name) for name in changes):
+                self.form.set(**changes)  # nobody asked for the default; there are fewer classes
+                self.run()
+
+    def may_run_alone(self) -> bool:
+        offer = self.offers.get(self._scenario())
+        return offer is None or offer.state != "command"
+
+    def refresh_offers(self) -> None:
+        """What is known of the scenarios goes into the form."""
+        self.offers = {offer.name: offer for offer in self.context.connect().offers()}
+        self.form.offer("scenario", [_scenario_choice(offer) for offer in self.offers.values()])
+        offer = self.offers.get(self._scenario())
+        self.card = offer.card if offer is not None else None
+        for name, info in self.spec_class.model_fields.items():
+            extra = info.json_schema_extra
+            if isinstance(extra, dict) and extra.get("widget") in ("classes", "class"):
+                self.form.offer(name, class_choices(self.card))
+
+    def _changes(self) -> dict[str, Any]:
+        return {} if self.card is None else self.changes(self.card)
+
+    def _scenario(self) -> str:
+        return str(self.spec.scenario)  # type: ignore[attr-defined]
+
+
+def _scenario_choice(offer: Offer) -> dict[str, Any]:
+    known = ""
+    if offer.card is not None and offer.card.test_accuracy is not None:
+        known = f"{offer.card.parameters:,} parameters, test accuracy {offer.card.test_accuracy:.1f} %"
+    elif offer.state == "quick":
+        known = "is trained at first use"
+    note = "; ".join(part for part in (offer.summary, known) if part) + ("." if offer.command else "")
+    return {"value": offer.name, "label": offer.title, "note": note, "command": offer.command}
+
+
+def class_choices(card: ScenarioCard | None) -> list[dict[str, Any]]:
+    """The classes with a picture each, for a field of the form; none while the scenario is not known."""
+    if card is None:
+        return []
+    return [
+        {
+            "value": place,
+            "label": name,
+            "images": list(card.thumbnails[place][:1]) if place < len(card.thumbnails) else [],
+            "note": f"{card.train_counts[place]} training examples" if place < len(card.train_counts) else "",
+        }
+        for place, name in enumerate(card.classes)
+    ]

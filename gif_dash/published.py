@@ -1,0 +1,82 @@
+"""Published numbers, to be shown beside our own and always named as published.
+
+[P]: Lyu et al., "Generalized influence functions", arXiv 2312.05586v1. [A]: facts read from its authors' public code
+and its stored runs.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+PAPER = "Lyu et al., arXiv 2312.05586v1"
+
+#: [P] Table 1: ResNet-18 on MNIST without "8"; criterion → (self-loss, test loss) at MR 5, 10, 30, 50 %.
+CRITERIA_MRS = (5.0, 10.0, 30.0, 50.0)
+CRITERIA: dict[str, tuple[tuple[float, float], ...]] = {
+    "top-outputs": ((6.23, 0.05), (6.21, 0.11), (5.13, 0.64), (4.89, 0.69)),
+    "top-gradients": ((6.24, 0.04), (6.29, 0.12), (4.95, 1.02), (4.89, 0.81)),
+    "threshold": ((4.42, 0.09), (4.81, 0.65), (3.71, 1.78), (4.33, 1.18)),
+    "random": ((4.42, 0.08), (4.79, 0.60), (3.36, 2.63), (4.26, 1.46)),
+}
+CRITERIA_SETTING = (
+    "Table 1: ResNet-18, MNIST, class 8 removed by GIF; s in a scaling of the authors"
+)
+
+#: [P] Table 2: VGG-11 on CIFAR-10 without "ship", top-k outputs; method → time in ms, then for MR 10, 30, 50 %:
+#: (test accuracy %, test loss, self-accuracy %, self-loss, score). Retraining has one row for all.
+METHODS_MRS = (10.0, 30.0, 50.0)
+METHODS: dict[str, tuple[float | None, tuple[tuple[float, float, float, float, float], ...]]] = {
+    "gif": (522, ((86.40, 0.51, 0.43, 6.135, 0.93), (83.59, 0.60, 3.10, 7.29, 0.90), (76.62, 1.98, 5.03, 6.89, 0.85))),
+    "fif": (529, ((85.16, 0.60, 1.73, 6.129, 0.91), (77.42, 0.97, 5.95, 6.80, 0.85), (70.99, 1.36, 7.23, 6.26, 0.80))),
+    "pif": (
+        546,
+        ((63.53, 1.98, 14.76, 5.09, 0.73), (66.21, 1.82, 18.21, 4.91, 0.73), (62.76, 1.98, 12.56, 5.39, 0.73)),
+    ),
+    "retrain": (None, ((91.34, 0.36, 0.0, 9.85, 0.95),)),
+}
+METHODS_SETTING = "Table 2: VGG-11, CIFAR-10, class ship removed, top-k outputs, one RTX 3090"
+
+#: [A] mean scores of ten runs at MR 10 % with top-k gradients, by removed class.
+AUTHORS_RUNS: dict[int, dict[str, float]] = {
+    0: {"gif": 0.932, "fif": 0.926, "pif": 0.920},
+    1: {"gif": 0.929, "fif": 0.912, "pif": 0.904},
+}
+AUTHORS_SETTING = (
+    "the authors' own last runs on CIFAR-10: top-k gradients, MR 10 %, ten runs; curvature, metrics and choice of s "
+    "all from the test set"
+)
+
+#: [P] Fig. 5, [A]: ten runs; accuracy in % as (mean, standard deviation), None where no deviation is given: triggered
+#: images with the corrupt label, triggered images with the right label, clean images.
+BACKDOOR: dict[str, tuple[tuple[float, float | None], ...]] = {
+    "gif": ((11.5, 0.5), (95.4, 0.4), (98.3, 0.7)),
+    "fif": ((16.2, 6.8), (88.8, 5.4), (91.1, 4.5)),
+    "pif": ((11.8, 0.8), (92.3, 1.0), (95.8, 0.3)),
+    "if": ((14.2, None), (93.3, None), (97.8, None)),
+    "if2": ((21.8, None), (86.3, None), (98.2, None)),
+    "retrain": ((9.4, None), (99.98, None), (99.96, None)),
+}
+BACKDOOR_SETTING = "Fig. 5 and its table: MNIST, the four-convolution CNN, MR 5 % top-k outputs, ten runs"
+
+#: [A] share of negative eigenvalues in % among the 500 largest in magnitude at α = 0, by the loss of the run's name.
+SPECTRUM_AT_ZERO = {"mse": 4.59, "cross_entropy": 18.4}
+
+
+def criteria() -> pd.DataFrame:
+    """Table 1 in tidy rows: criterion, mr, self_loss, test_loss."""
+    rows = [
+        {"criterion": criterion, "mr": mr, "self_loss": self_loss, "test_loss": test_loss}
+        for criterion, cells in CRITERIA.items()
+        for mr, (self_loss, test_loss) in zip(CRITERIA_MRS, cells, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def methods() -> pd.DataFrame:
+    """Table 2 in tidy rows: method, mr (NaN for retraining), time_ms, test_accuracy, …, score."""
+    names = ("test_accuracy", "test_loss", "self_accuracy", "self_loss", "score")
+    rows = []
+    for method, (time, cells) in METHODS.items():
+        for mr, values in zip(METHODS_MRS if len(cells) > 1 else (None,), cells, strict=True):
+            rows.append({"method": method, "mr": mr, "time_ms": time, **dict(zip(names, values, strict=True))})
+    return pd.DataFrame(rows).astype({"mr": float, "time_ms": float})
