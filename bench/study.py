@@ -327,7 +327,7 @@ def main() -> None:
 @click.option(
     "--few",
     is_flag=True,
-    help="fewer candidates and images, dear variants with the first seed only: for networks that take minutes",
+    help="fewer candidates and images, dear variants with one seed: for slow networks",
 )
 @click.option("--threads", default=1, show_default=True)
 def run(scenario: str, part: str, out: Path, references: bool, series: str, few: bool, threads: int) -> None:

@@ -21,7 +21,7 @@ def measure(plan: Plan) -> list[Row]:
     rows: list[Row] = []
     for name, network in NETWORKS.items():
         if plan.wants(name):
-            case = Case.of(name, network.samples[0 if plan.quick else 1], device)
+            case = Case.of(name, network.examples(plan, device), device)
             with case.threads(plan):
                 rows += _default(case, plan)
                 if not plan.quick:

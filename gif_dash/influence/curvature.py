@@ -26,6 +26,8 @@ Edges = tuple[GradientEdge | None, ...]
 #: many examples, to make it worth touching the weights, unless the graph alone would exceed the last figure
 #: (measured: docs/benchmarks.md).
 CPU_TENSOR_BYTES, CPU_EXAMPLES, CPU_GRAPH_BYTES = 2**22, 32, 2**30
+#: Kept graphs occupy at most so many bytes by default; on a GPU this share of its free memory, if that is more.
+MEMORY_BUDGET, GPU_SHARE = 2**30, 0.25
 #: Where more than this share of a tensor's rows is selected, all are computed: picking them out costs more.
 WHOLE = 0.75
 
@@ -102,6 +104,14 @@ class Cost(NamedTuple):
     largest: float
 
 
+def default_budget(device: torch.device) -> int:
+    """Bytes that kept graphs may occupy on a device: 1 GiB, or a quarter of what is free on a CUDA device if more."""
+    if device.type != "cuda":
+        return MEMORY_BUDGET
+    free, _total = torch.cuda.mem_get_info(device)
+    return max(MEMORY_BUDGET, int(GPU_SHARE * free))
+
+
 class Hessian:
     """H = ∇²F at θ̂, the model's parameters at construction, weight decay included, as an operator v ↦ Hv.
 
@@ -113,24 +123,25 @@ class Hessian:
     Attributes:
         risk: the risk F.
         theta: θ̂, (p,).
-        memory_budget: bytes that kept graphs may occupy. The cost of a graph is measured on the first examples: bytes
-            of all distinct storages that autograd saves for it, parameters and buffers apart.
+        memory_budget: bytes that kept graphs may occupy, by default `default_budget`. The cost of a graph is measured
+            on the first examples: bytes of all distinct storages that autograd saves for it, parameters and buffers
+            apart.
         products: number of Hessian-vector products computed so far.
     """
 
-    def __init__(self, risk: Risk, memory_budget: int = 2**30, micro_batch: int | None = None) -> None:
+    def __init__(self, risk: Risk, memory_budget: int | None = None, micro_batch: int | None = None) -> None:
         """
         Args:
             risk: F.
-            memory_budget: see above; 0 keeps nothing.
+            memory_budget: see above; 0 keeps nothing, None leaves it to the device.
             micro_batch: examples per graph; by default as many as the risk's on a GPU, and on a CPU at most so many
                 that their tensors stay in its caches.
         """
         self.risk = risk
-        self.memory_budget = memory_budget
         self.products = 0
         self._index = ParameterIndex.of(risk.model)
         self.theta = self._index.vector(risk.model)
+        self.memory_budget = default_budget(self.theta.device) if memory_budget is None else memory_budget
         self._parameters = trainable(risk.model)
         self._versions = self._present_versions()  # of the parameters, when they were last seen to be θ̂
         self._given_micro_batch = micro_batch

@@ -14,6 +14,7 @@ from influence_cases import Ridge, Stop, dense_hessian, half_squared_error, stop
 from torch import Tensor, nn
 
 from gif_dash.influence import Columns, Hessian, InfluenceError, ParameterIndex, Risk, TensorExamples
+from gif_dash.influence.curvature import default_budget
 
 PLENTY, NOTHING = 2**30, 0
 
@@ -333,3 +334,11 @@ def test_single_precision_and_calls_under_no_grad() -> None:
         product = Hessian(Risk(net.float(), F.cross_entropy, single, torch.arange(40), 0.01, 16)).matvec(v)
     assert product.dtype == torch.float32
     assert float((product.double() - expected).norm() / expected.norm()) < 1e-5
+
+
+def test_default_budget_grows_with_free_gpu_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (40 * 2**30, 80 * 2**30))
+    assert default_budget(torch.device("cpu")) == 2**30
+    assert default_budget(torch.device("cuda")) == 10 * 2**30
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (2**30, 80 * 2**30))
+    assert default_budget(torch.device("cuda")) == 2**30
