@@ -56,7 +56,8 @@ class ExperimentEntry:
     title: str
     spec: str  #: ``module:class``
     target: str  #: ``module:function`` with the signature ``run(spec, progress) -> Result``
-    summary: str  #: ``module:function``: the rows of a `Result` that a terminal shows, as a frame
+    #: ``module:function``: the rows of a `Result` that a terminal shows, as a frame; empty: its main table
+    summary: str = ""
     needs_scenario: bool = True
     #: ``module:function`` that makes the file of an edited network; empty where there are none
     edited: str = ""

@@ -393,7 +393,8 @@ def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool,
 
 def _summary(result: Result) -> Table:
     """The rows one looks at first."""
-    frame: pd.DataFrame = catalog.resolve(catalog.EXPERIMENTS[result.experiment].summary)(result)
+    choose = catalog.EXPERIMENTS[result.experiment].summary
+    frame: pd.DataFrame = catalog.resolve(choose)(result) if choose else result.table
     table = Table(box=None, header_style="bold")
     for name in frame.columns:
         words = not pd.api.types.is_numeric_dtype(frame[name])
