@@ -172,7 +172,7 @@ class DaskExecutor:
 
         from gif_dash.compute import worker
 
-        end: Answer | Failure = Failure("failed", LOST)
+        end: Answer | Failure = Failure("failed", LOST, lost=True)
         try:
             assert self._client is not None
             future = self._client.submit(worker.run, task, key=task.name, pure=False, retries=0)

@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,6 +20,7 @@ from gif_dash.compute.cards import admit, admit_scenario, look_up, remember
 from gif_dash.compute.edits import Edit, edit_from
 from gif_dash.compute.executors import Executor, Failure
 from gif_dash.compute.jobs import JobTable, Ticket, preparation, prepared_scenario
+from gif_dash.compute.limits import NO_LIMITS, Limits
 from gif_dash.compute.reporter import Update
 from gif_dash.compute.store import Store
 from gif_dash.compute.work import Answer, Task, sentence, spec_from, task_for
@@ -31,6 +33,9 @@ log = logging.getLogger("gif_dash")
 TICK = 0.05
 #: Seconds that a run has to stop after it was asked to, before its worker is killed.
 GRACE = 10.0
+#: A question whose runs have killed so many workers is not tried again, and said so.
+DEATHS = 2
+GIVEN_UP = "It stopped the worker twice and is not tried again before gif-dash is restarted; the log has the details"
 #: The dispatcher as an asker: it prepares scenarios when there is nothing else to do.
 OWN = "dispatcher"
 
@@ -52,7 +57,9 @@ class _Run:
     rank: float = math.inf
     tickets: dict[str, str] = field(default_factory=dict)
     task: Task | None = None
+    started: float = 0.0
     stopping: float | None = None
+    overdue: str = ""  # why it was stopped although somebody waits
     killed: bool = False
     tables: dict[str, str] = field(default_factory=dict)
     version: int = 0
@@ -69,6 +76,7 @@ class Dispatcher:
         patience: seconds after which an asker who did not look has left; None: askers leave by saying so only.
         patient: askers may start downloads and long trainings.
         warm: scenarios to load when there is nothing else to do, so that the first visitor finds them ready.
+        limits: on what an asker may want.
     """
 
     def __init__(
@@ -80,7 +88,10 @@ class Dispatcher:
         patience: float | None = 30.0,
         patient: bool = False,
         warm: Sequence[str] = (),
+        limits: Limits = NO_LIMITS,
     ) -> None:
+        self._limits = limits
+        self._deaths: Counter[str] = Counter()  # of workers, by the text of the question
         self._table, self._executor, self._store = table, executor, store
         self._patience, self._patient = patience, patient
         for name in warm:
@@ -152,7 +163,7 @@ class Dispatcher:
         """Attach new askers, notice who has left, forget what nobody waits for."""
         now = time.time()
         gone: list[str] = []
-        awaited: set[str] = set()
+        present: list[Ticket] = []
         for ticket in self._table.tickets():
             if ticket.asker == OWN:
                 absent = ticket.job in self._finished
@@ -160,13 +171,16 @@ class Dispatcher:
                 absent = self._patience is not None and now - ticket.seen > self._patience
             if ticket.gone or absent:
                 gone.append(ticket.ticket)
-                continue
-            awaited.add(self._attach(ticket) if ticket.job is None else ticket.job)
+            else:
+                present.append(ticket)
         if gone:
             self._table.drop_tickets(gone)
         for run in [*self._queued, *self._running.values()]:
             for name in gone:
                 run.tickets.pop(name, None)
+        # before those whom nobody waits for are cancelled: somebody may have come who does
+        awaited = {self._attach(ticket) if ticket.job is None else ticket.job for ticket in present}
+        for run in [*self._queued, *self._running.values()]:
             if not run.tickets and run.stopping is None:
                 self._cancel(run)
         if forgotten := self._finished - awaited:
@@ -174,8 +188,12 @@ class Dispatcher:
             self._finished -= forgotten
 
     def _insist(self) -> None:
-        """Kill what was asked to stop and did not."""
+        """Stop what takes longer than anybody may have; kill what was asked to stop and did not."""
         for name, run in self._running.items():
+            if run.stopping is None and run.tickets and (why := self._limits.overdue(time.monotonic() - run.started)):
+                run.stopping, run.overdue = time.monotonic(), why
+                self._table.update_job(run.job, state="failed", error=why, finished=time.time())
+                self._executor.stop(name)
             if run.stopping is not None and not run.killed and time.monotonic() - run.stopping > GRACE:
                 log.warning("A cancelled run did not stop within %g s; its worker is killed", GRACE)
                 run.killed = True
@@ -203,14 +221,17 @@ class Dispatcher:
         else:
             run = _Run(_name(), ticket.spec, None, "", next(self._order))
             self._table.open_job(run.job, run.text)
-            self._guarded(run, partial(self._admit, run))
+            self._guarded(run, partial(self._admit, run, ticket.asker))
         run.rank = min(run.rank, self._rank(ticket.asker))
         run.tickets[ticket.ticket] = ticket.asker
         self._table.attach(ticket.ticket, run.job)
         return run.job
 
-    def _admit(self, run: _Run) -> None:
+    def _admit(self, run: _Run, asker: str) -> None:
         """Queue a new run, unless it cannot be or need not be computed."""
+        if self._deaths[run.text] >= DEATHS:
+            self._finish(run, "failed", error=GIVEN_UP)
+            return
         if (name := prepared_scenario(run.text)) is not None:
             run.scenario = name
             admit_scenario(name, self._store, patient=self._patient)
@@ -223,6 +244,9 @@ class Dispatcher:
             if (found := look_up(run.spec, self._store)) is not None:
                 self._finish(run, "done", result=found)
                 return
+        if run.spec is not None:
+            live = [*self._queued, *self._running.values()]
+            self._limits.check(run.spec, sum(asker in other.tickets.values() for other in live))
         self._queued.append(run)
 
     def _launch(self, run: _Run) -> None:
@@ -235,6 +259,7 @@ class Dispatcher:
             run.task = task_for(run.spec, _name(), patient=self._patient, edit=edit)
         else:
             run.task = task_for(run.spec, _name(), known=self._store.known(run.spec), patient=self._patient)
+        run.started = time.monotonic()
         self._running[run.task.name] = run
         self._table.update_job(run.job, state="running", position=0, stage="", started=time.time())
         self._executor.start(run.task)
@@ -260,8 +285,15 @@ class Dispatcher:
 
     def _end(self, run: _Run, end: Answer | Failure) -> None:
         if isinstance(end, Failure):
-            self._finish(run, end.state, error=end.reason)
+            self._deaths[run.text] += end.lost and run.stopping is None
+            if run.overdue:
+                self._finish(run, "failed", error=run.overdue)
+            elif end.lost and self._deaths[run.text] >= DEATHS:
+                self._finish(run, "failed", error=GIVEN_UP)
+            else:
+                self._finish(run, end.state, error=end.reason)
             return
+        self._deaths.pop(run.text, None)
         self._notice(*end.notices)
         if (card := end.parsed_card) is not None:
             self._loaded(card)

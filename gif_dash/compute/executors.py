@@ -16,10 +16,17 @@ from gif_dash.progress import Cancelled
 
 @dataclass(frozen=True)
 class Failure:
-    """How a task ended without an answer; `reason` is one sentence, empty when it was cancelled."""
+    """How a task ended without an answer.
+
+    Attributes:
+        state: ``failed`` or ``cancelled``.
+        reason: one sentence; empty when it was cancelled.
+        lost: its worker died; perhaps it was the task that killed it.
+    """
 
     state: Literal["failed", "cancelled"]
     reason: str = ""
+    lost: bool = False
 
 
 class Listener(Protocol):

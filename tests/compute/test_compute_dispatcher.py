@@ -15,14 +15,15 @@ from compute_fakes import FakeSpec
 from gif_dash import catalog
 from gif_dash.compute import dispatcher as module
 from gif_dash.compute.client import TableClient, View
-from gif_dash.compute.dispatcher import Dispatcher
+from gif_dash.compute.dispatcher import GIVEN_UP, Dispatcher
 from gif_dash.compute.executors import Failure, Listener
 from gif_dash.compute.jobs import JobTable
+from gif_dash.compute.limits import Limits
 from gif_dash.compute.reporter import Update
 from gif_dash.compute.store import Store
 from gif_dash.compute.work import Answer, Task, pack
 from gif_dash.results import Result, ScenarioCard, frame_to_dict
-from gif_dash.specs import SpecError
+from gif_dash.specs import RemovalSpec, SpecError
 
 
 class Puppet:
@@ -320,3 +321,73 @@ def test_refuses_what_would_take_long_to_prepare(make: Callable[..., Rig]) -> No
         eventually(lambda: (state := rig.table.look(ticket)) is not None and state.state == "failed")  # noqa: B023
         assert word in rig.table.look(ticket).error  # type: ignore[union-attr]
     assert rig.executor.started == []
+
+
+def test_a_question_that_kills_its_workers_is_given_up_after_the_second_time(make: Callable[..., Rig]) -> None:
+    rig = make()
+    client, other = rig.client(), rig.client()
+    for place, error in enumerate(("gone", GIVEN_UP)):
+        ticket = client.submit(FakeSpec(tag=13))
+        eventually(lambda place=place: len(rig.executor.started) == place + 1)  # type: ignore[misc]
+        rig.executor.end(rig.executor.started[-1], Failure("failed", "gone", lost=True))
+        eventually(lambda ticket=ticket: client.view(ticket).ended)  # type: ignore[misc]
+        assert client.view(ticket).error == error
+    again = other.submit(FakeSpec(tag=13))  # whoever asks
+    eventually(lambda: other.view(again).ended)
+    assert other.view(again).error == GIVEN_UP
+    assert rig.started == [13, 13]
+    fine = client.submit(FakeSpec(tag=14))
+    eventually(lambda: len(rig.executor.started) == 3)
+    rig.executor.end(rig.executor.started[-1])
+    eventually(lambda: client.view(fine).state == "done")
+
+
+def test_a_cancelled_run_whose_worker_was_killed_is_no_suspect(make: Callable[..., Rig]) -> None:
+    rig = make()
+    client = rig.client()
+    for place in range(3):
+        ticket = client.submit(FakeSpec(tag=13))
+        eventually(lambda place=place: len(rig.executor.started) == place + 1)  # type: ignore[misc]
+        client.cancel(ticket)
+        eventually(lambda place=place: len(rig.executor.stopped) == place + 1)  # type: ignore[misc]
+        rig.executor.end(rig.executor.started[-1], Failure("failed", "gone", lost=True))
+    ticket = client.submit(FakeSpec(tag=13))
+    eventually(lambda: len(rig.executor.started) == 4)
+    rig.executor.end(rig.executor.started[-1])
+    eventually(lambda: client.view(ticket).state == "done")
+
+
+def test_who_has_too_many_questions_waiting_is_told(make: Callable[..., Rig]) -> None:
+    rig = make(limits=Limits(queued=2))
+    client, other = rig.client(), rig.client()
+    first, second = (client.submit(FakeSpec(tag=tag)) for tag in (1, 2))
+    third = client.submit(FakeSpec(tag=3))
+    eventually(lambda: client.view(third).ended)
+    assert client.view(third).state == "failed"
+    assert "2 questions" in client.view(third).error
+    assert client.view(first).state == "running"
+    assert client.view(second).state == "queued"
+    fine = other.submit(FakeSpec(tag=4))  # another visitor has room
+    eventually(lambda: other.view(fine).position > 0)
+    client.cancel(second)
+    again = client.submit(FakeSpec(tag=3))
+    eventually(lambda: client.view(again).position > 0)
+
+
+def test_what_takes_too_long_is_stopped_with_a_sentence(make: Callable[..., Rig]) -> None:
+    rig = make(limits=Limits(minutes=0.2 / 60))
+    client = rig.client()
+    ticket = client.submit(FakeSpec(tag=1))
+    eventually(lambda: rig.executor.stopped)
+    eventually(lambda: client.view(ticket).ended)
+    assert "limit of this server" in client.view(ticket).error
+    rig.executor.end(rig.executor.started[0], Failure("cancelled"))
+    assert "limit of this server" in client.view(ticket).error
+
+
+def test_samples_have_a_limit() -> None:
+    limits = Limits(samples=1024)
+    limits.check(RemovalSpec(), 1000)
+    with pytest.raises(SpecError, match=r"at most 1,024 on this server") as raised:
+        limits.check(RemovalSpec(forget_samples=1025), 0)
+    assert raised.value.field == "forget_samples"

@@ -18,6 +18,7 @@ from gif_dash import catalog
 from gif_dash.compute import dispatcher, keys
 from gif_dash.compute.client import TableClient, View
 from gif_dash.compute.dask_executor import LOST, DaskExecutor
+from gif_dash.compute.dispatcher import GIVEN_UP
 from gif_dash.compute.executors import Executor, ThreadExecutor
 from gif_dash.compute.jobs import JobTable
 from gif_dash.compute.store import Store
@@ -275,8 +276,11 @@ def test_a_worker_that_dies_takes_one_run_with_it(rig: Rig, tmp_path: Path) -> N
     assert follow(other, waiting, 90).state == "done"  # by the worker that took its place
     assert client.stored(done) is not None
     assert len((tmp_path / "die").read_text().splitlines()) == 1  # Dask did not try again by itself
-    view = follow(client, client.submit(FakeSpec(mode="die", log=str(tmp_path / "die"))), 90)  # the person may
-    assert view.error == LOST
+    view = follow(client, client.submit(FakeSpec(mode="die", log=str(tmp_path / "die"))), 90)  # the person may, once
+    assert view.error == GIVEN_UP
+    view = follow(other, other.submit(FakeSpec(mode="die", log=str(tmp_path / "die"))), 90)
+    assert view.error == GIVEN_UP
+    assert len((tmp_path / "die").read_text().splitlines()) == 2  # it has not met a third worker
 
 
 @pytest.mark.parametrize("rig", ["dask"], indirect=True)
