@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,12 +15,24 @@ from gif_dash.influence.examples import Examples
 from gif_dash.progress import Progress
 from gif_dash.scenarios.scenario import Loss, ModelFactory, NoColdReference, Recipe, ScenarioError
 
+#: Environment variable with torch's name of the device to compute on.
+DEVICE = "GIF_DASH_DEVICE"
 #: Parameters of a network that is trained on one CPU thread.
 SMALL = 100_000
 
 
 def device() -> torch.device:
-    """Where to compute: cuda, then mps, then cpu."""
+    """Where to compute: what ``GIF_DASH_DEVICE`` names, else cuda, then mps, then cpu.
+
+    Raises:
+        ScenarioError: one sentence, if what it names is not here.
+    """
+    if wanted := os.environ.get(DEVICE):
+        try:
+            return torch.empty(0, device=wanted).device
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ScenarioError(f"the device {wanted!r} cannot be used here ({reason})") from None
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     if torch.backends.mps.is_available():

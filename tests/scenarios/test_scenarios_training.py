@@ -177,3 +177,11 @@ def test_what_cannot_be_reset_is_named() -> None:
 def test_the_device_is_a_gpu_where_there_is_one() -> None:
     expected = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert training.device().type == expected
+
+
+def test_the_device_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIF_DASH_DEVICE", "meta")  # torch has it everywhere, and takes it nowhere by itself
+    assert training.device() == torch.device("meta")
+    monkeypatch.setenv("GIF_DASH_DEVICE", "abacus")
+    with pytest.raises(ScenarioError, match="the device 'abacus' cannot be used here"):
+        training.device()
