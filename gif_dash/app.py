@@ -43,6 +43,7 @@ class Tab:
 TABS = (
     Tab("toy", "Toy", "gif_dash.panels.toy:ToyPanel"),
     Tab("removal", "Class removal", "gif_dash.panels.removal:RemovalPanel"),
+    Tab("criteria", "Criteria", "gif_dash.panels.criteria:CriteriaPanel"),
     Tab("history", "History", "gif_dash.panels.history:HistoryPanel"),
 )
 

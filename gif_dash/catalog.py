@@ -105,6 +105,20 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.figures.removal_tables:summary",
             edited="gif_dash.experiments.takehome:edited_file",
         ),
+        ExperimentEntry(
+            "criteria",
+            "Criteria",
+            "gif_dash.specs:CriteriaSpec",
+            "gif_dash.experiments.criteria:run",
+            "gif_dash.figures.criteria:summary",
+        ),
+        ExperimentEntry(
+            "methods",
+            "Methods",
+            "gif_dash.specs:MethodsSpec",
+            "gif_dash.experiments.methods:run",
+            "gif_dash.figures.methods_tables:summary",
+        ),
     )
 }
 

@@ -1,0 +1,238 @@
+"""Pictures of the selection criteria: pure functions of the result's tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from gif_dash.figures.cells import Cell, Grid, Head, Switch, View, share
+from gif_dash.figures.chart import Axis, Chart, Level, Line, Quantity, decades, hold, to_plotly
+from gif_dash.figures.tables import number, significant
+from gif_dash.figures.theme import label, style, swatch
+from gif_dash.results import Result
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+REFERENCES = ("original", "retrain", "retrain_warm")
+MARKS = (("best", "each cell's best s"), ("one", "s = 1"))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A quantity of every cell.
+
+    Attributes:
+        key: column of its values.
+        title, unit, decimals: how people read it.
+        ends: of the colour scale; None for the whole decades of what is there, on a logarithmic scale.
+        note: what it is, and which end is the better one.
+    """
+
+    key: str
+    title: str
+    unit: str
+    decimals: int
+    ends: tuple[float, float] | None
+    note: str
+
+    def spell(self, value: float) -> str:
+        """A value with its unit."""
+        return f"{number(value, self.decimals)}{self.unit and ' ' + self.unit}"
+
+
+MEASURES = (
+    Measure("score", "Score", "", 3, (0.5, 1.0), "the larger the better"),
+    Measure("self_loss", "Self loss", "", 2, None, "large: what was removed is forgotten"),
+    Measure("test_loss", "Test loss", "", 3, None, "on the other classes; the smaller the better"),
+    Measure("self_accuracy", "Self accuracy", "%", 1, (0.0, 100.0), "of what was removed; small: it is forgotten"),
+    Measure("test_accuracy", "Test accuracy", "%", 1, (50.0, 100.0), "on the other classes; the larger the better"),
+)
+
+SWITCHES = (
+    Switch("measure", "Quantity", tuple((measure.key, measure.title) for measure in MEASURES)),
+    Switch("at", "Measured at", MARKS),
+)
+
+
+def grid(cells: pd.DataFrame, spec: Mapping[str, Any]) -> Grid:
+    """Rows criteria, columns MR: every quantity at every cell's best s and at s = 1, beside the references.
+
+    Args:
+        cells: the table of that name, complete or partial; may be empty.
+        spec: the question.
+    """
+    found = {(row["criterion"], row["mr"], row["mark"]): row for row in records(cells)}
+    views = {
+        f"{measure.key} {mark}": _view(measure, mark, found, cells, spec) for measure in MEASURES for mark, _ in MARKS
+    }
+    return Grid(
+        title=f"Selection criteria: {label(spec['method'])} at every modification ratio",
+        corner="",
+        rows=tuple(Head(name, label(name), swatch(name)) for name in spec["criteria"]),
+        columns=tuple(Head(f"{mr:g}", f"MR {mr:g} %") for mr in spec["mrs"]),
+        views=views,
+        switches=SWITCHES,
+        action="Point at a cell, or move between the cells with the arrow keys, for its numbers; press it to open it "
+        "in Class removal.",
+    )
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as dictionaries by column."""
+    return [{str(name): value for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _view(
+    measure: Measure,
+    mark: str,
+    found: Mapping[tuple[str, float, str], Any],
+    cells: pd.DataFrame,
+    spec: Mapping[str, Any],
+) -> View:
+    if measure.ends is not None:
+        low, high = measure.ends
+    else:
+        low, high = decades([float(value) for value in cells[measure.key]] if len(cells) else [], floor=1e-3)
+    ends = [f"{significant(end)}{measure.unit and ' ' + measure.unit}" for end in (low, high)]
+    if measure.ends is not None and low > 0:
+        ends[0] = f"≤ {ends[0]}"
+
+    def cell(row: Mapping[str, Any] | None, note: str) -> Cell:
+        if row is None:
+            return Cell(note=note)
+        value, error = float(row[measure.key]), float(row.get(f"{measure.key}_se", math.nan))
+        below = f"± {number(error, measure.decimals)}" if math.isfinite(error) else ""
+        return Cell(number(value, measure.decimals), below, share(value, low, high, log=measure.ends is None), note)
+
+    lines = []
+    for criterion in spec["criteria"]:
+        line = []
+        for mr in spec["mrs"]:
+            failed = found.get((criterion, mr, "failed"))
+            if failed is not None:
+                line.append(Cell("–", "", None, f"{label(criterion)}, MR {mr:g} %: {failed['message']}", False))
+                continue
+            row = found.get((criterion, mr, mark))
+            line.append(cell(row, _note(row, criterion, mr)))
+        lines.append(tuple(line))
+    known = [(name, cells[cells["method"] == name].head(1)) for name in REFERENCES if len(cells)]
+    footer = [
+        (Head(name, label(name), swatch(name)), cell(row, label(name))) for name, rows in known for row in records(rows)
+    ]
+    return View(tuple(lines), tuple(footer), ends[0], ends[1], f"{measure.title}: {measure.note}")
+
+
+def _note(row: Mapping[str, Any] | None, criterion: str, mr: float) -> str:
+    where = f"{label(criterion)}, MR {mr:g} %"
+    if row is None:
+        return f"{where}: not computed yet"
+    scores = "; ".join(f"{measure.title.lower()} {measure.spell(float(row[measure.key]))}" for measure in MEASURES)
+    return (
+        f"{where}: {int(row['k'])} parameters ({number(float(row['share']), 1)} %), s = {significant(row['scalar'])}; "
+        f"{scores}; {int(row['hvps'])} HVPs, {number(float(row['seconds']), 2)} s"
+    )
+
+
+def over_mr(cells: pd.DataFrame, spec: Mapping[str, Any], mark: str, *, before: Chart | None = None) -> Chart:
+    """Every quantity against MR, one line per criterion, with the references as levels.
+
+    Args:
+        cells: the table of that name, complete or partial; may be empty.
+        spec: the question.
+        mark: "best" or "one".
+        before: what was on the screen during the same run; axes never get shorter than there.
+    """
+    mrs = [float(mr) for mr in spec["mrs"]]
+    lines = []
+    for criterion in spec["criteria"]:
+        rows = cells[(cells["criterion"] == criterion) & (cells["mark"] == mark)] if len(cells) else cells
+        if len(rows):
+            rows = rows.sort_values("mr")
+            values = {measure.key: tuple(float(value) for value in rows[measure.key]) for measure in MEASURES}
+            lines.append(Line(criterion, label(criterion), style(criterion), tuple(map(float, rows["mr"])), values))
+    levels = []
+    for name in REFERENCES:
+        rows = cells[cells["method"] == name] if len(cells) else cells
+        if len(rows):
+            known = {measure.key: float(rows[measure.key].iloc[0]) for measure in MEASURES}
+            levels.append(Level(name, label(name), style(name), known))
+    return Chart(
+        title="Criteria against the modification ratio",
+        x=_mr_axis(mrs),
+        quantities=tuple(_quantity(measure, lines, levels, before) for measure in MEASURES),
+        lines=tuple(lines),
+        levels=tuple(levels),
+        symbol="MR",
+    )
+
+
+def _mr_axis(mrs: Sequence[float]) -> Axis:
+    low, high = min(mrs), max(mrs)
+    if high / low >= 5:
+        return Axis("modification ratio MR, %", "log", low / 1.15, min(high * 1.15, 115.0))
+    room = max(0.05 * (high - low), 1.0)
+    return Axis("modification ratio MR, %", "linear", max(low - room, 0.0), high + room)
+
+
+def _quantity(measure: Measure, lines: Sequence[Line], levels: Sequence[Level], before: Chart | None) -> Quantity:
+    notes = {"test": "other classes", "self": "removed", "scor": ""}
+    if measure.ends is not None:
+        axis = Axis("%", "linear", -3.0, 103.0) if measure.unit else Axis("score", "linear", -0.03, 1.03)
+    else:
+        values = [value for line in lines for value in line.values[measure.key]]
+        low, high = decades([*values, *(level.values[measure.key] for level in levels)])
+        held = next((each.axis for each in before.quantities if each.key == measure.key), None) if before else None
+        axis = hold(Axis("loss", "log", low, high), held)
+    return Quantity(measure.key, measure.title, measure.unit, measure.decimals, axis, notes[measure.key[:4]])
+
+
+def add_ghosts(chart: Chart, previous: Chart | None) -> Chart:
+    """The chart with the run before in faint lines, if it has the same axis; losses hold both."""
+    if previous is None or previous.x != chart.x:
+        return chart
+    axes = {quantity.key: quantity.axis for quantity in previous.quantities}
+    quantities = tuple(
+        replace(quantity, axis=hold(quantity.axis, axes.get(quantity.key))) if quantity.axis else quantity
+        for quantity in chart.quantities
+    )
+    return replace(chart, quantities=quantities, ghosts=previous.lines)
+
+
+def figures(result: Result, *, dark: bool = False) -> list[go.Figure]:
+    """The curves over MR at the best s and at s = 1 as plotly figures, for exports and notebooks."""
+    cells = result.tables["cells"]
+    return [to_plotly(over_mr(cells, result.spec, mark), dark=dark, height=900) for mark, _ in MARKS]
+
+
+#: What a terminal shows: column of the table → heading.
+SUMMARY = {
+    "criterion": "criterion",
+    "mr": "MR %",
+    "share": "k/p %",
+    "mark": "row",
+    "scalar": "s",
+    "self_loss": "self loss",
+    "test_loss": "test loss",
+    "self_accuracy": "self acc %",
+    "test_accuracy": "test acc %",
+    "score": "score",
+    "score_se": "± SE",
+    "hvps": "HVPs",
+    "seconds": "solve s",
+}
+
+
+def summary(result: Result) -> pd.DataFrame:
+    """References first, then every cell at its best s and at s = 1; what could not be says why."""
+    frame = result.table
+    frame = frame.assign(
+        criterion=frame["criterion"].where(frame["criterion"] != "", frame["method"]),
+        mark=frame["mark"].map({"one": "s = 1", "best": "best", "failed": "failed"}).fillna(""),
+    )
+    shown = frame[list(SUMMARY)].rename(columns=SUMMARY)
+    return shown.assign(note=frame["message"]) if (frame["message"] != "").any() else shown
