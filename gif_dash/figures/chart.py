@@ -71,6 +71,7 @@ class Line:
         key, label: name and what people read.
         x: positions in increasing order, length n.
         values: per quantity n numbers; NaN where there is none.
+        low, high: ends of a band (or of error bars) around the values, likewise; for some quantities, or for none.
     """
 
     key: str
@@ -78,6 +79,8 @@ class Line:
     style: Style
     x: tuple[float, ...]
     values: Mapping[str, tuple[float, ...]]
+    low: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    high: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chart:
-    """The whole picture. `ghosts` are lines of the run before, drawn faintly and left out of read-outs."""
+    """The whole picture. `ghosts` are lines of the run before, drawn faintly and left out of read-outs.
+
+    Attributes:
+        symbol: how the horizontal quantity is called in read-outs.
+        bands: what the lines' bands show, for the legend; empty where there are none.
+        points: whether the horizontal positions are few: every point is drawn with its marker and its error bar, those
+            of several lines side by side.
+    """
 
     title: str
     x: Axis
@@ -112,7 +122,9 @@ class Chart:
     levels: tuple[Level, ...] = ()
     marks: tuple[Mark, ...] = ()
     ghosts: tuple[Line, ...] = ()
-    symbol: str = "x"  #: how the horizontal quantity is called in read-outs
+    symbol: str = "x"
+    bands: str = ""
+    points: bool = False
 
     def facets(self) -> tuple[Quantity, ...]:
         """The quantities that have a plot of their own."""
@@ -180,6 +192,9 @@ def to_plotly(chart: Chart, *, dark: bool = False, columns: int = 2, height: int
     figure = make_subplots(rows, columns, subplot_titles=titles, horizontal_spacing=0.09, vertical_spacing=0.19)
     for place, quantity in enumerate(facets):
         row, column = place // columns + 1, place % columns + 1
+        for line in () if chart.points else chart.lines:
+            for trace in _band_traces(go, chart, line, quantity, dark):
+                figure.add_trace(trace, row, column)
         for line, faint in [(line, True) for line in chart.ghosts] + [(line, False) for line in chart.lines]:
             figure.add_trace(_trace(go, chart, line, quantity, dark, faint, place == 0), row, column)
         for level in chart.levels:
@@ -216,7 +231,42 @@ def _trace(go: Any, chart: Chart, line: Line, quantity: Quantity, dark: bool, fa
         line={"color": colour, "dash": line.style.dash, "width": line.style.width},
         marker={"symbol": line.style.marker or "circle", "size": 5, "color": colour},
         hovertemplate=f"{chart.symbol} = %{{customdata:.4g}}<br>{quantity.title}: %{{y:.4g}} {quantity.unit}",
+        error_y=_error_bars(line, quantity) if chart.points and not faint else None,
     )
+
+
+def _error_bars(line: Line, quantity: Quantity) -> dict[str, Any] | None:
+    if quantity.key not in line.low or quantity.key not in line.high:
+        return None
+    values, low, high = line.values[quantity.key], line.low[quantity.key], line.high[quantity.key]
+    up = [top - value for value, top in zip(values, high, strict=True)]
+    down = [value - end for value, end in zip(values, low, strict=True)]
+    return {"type": "data", "array": up, "arrayminus": down, "thickness": 1.5, "width": 4}
+
+
+def runs(line: Line, key: str) -> list[list[int]]:
+    """Places of a line that have a band, cut where there is none; every run has at least two places."""
+    if key not in line.low or key not in line.high:
+        return []
+    found: list[list[int]] = [[]]
+    for place, ends in enumerate(zip(line.low[key], line.high[key], strict=True)):
+        if all(map(math.isfinite, ends)):
+            found[-1].append(place)
+        elif found[-1]:
+            found.append([])
+    return [run for run in found if len(run) > 1]
+
+
+def _band_traces(go: Any, chart: Chart, line: Line, quantity: Quantity, dark: bool) -> list[go.Scatter]:
+    """The band of a line, one closed outline per run of its points."""
+    traces = []
+    for run in runs(line, quantity.key):
+        along = [_place(chart.x, line.x[place]) for place in run]
+        low, high = ([ends[quantity.key][place] for place in run] for ends in (line.low, line.high))
+        outline = {"x": [*along, *along[::-1]], "y": [*low, *high[::-1]], "fill": "toself", "mode": "none"}
+        look = {"fillcolor": _colour(line.style, dark), "opacity": 0.15, "hoverinfo": "skip", "showlegend": False}
+        traces.append(go.Scatter(**outline, **look, legendgroup=line.key))
+    return traces
 
 
 def _level_traces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,16 +19,28 @@ if TYPE_CHECKING:
 
 REFERENCES = ("original", "retrain", "retrain_warm")
 LOSSES = ("test_loss", "self_loss")
+KEYS = (*LOSSES, "test_accuracy", "self_accuracy", "score")  #: what is drawn or read out
 S_MIN = 0.1  #: smallest scalar right of zero on the axis
+#: What the bands of one run show: columns ``…_se``, of the accuracies.
+ERRORS = "bands: ± one standard error (so few test images)"
 
 
-def curves(sweep: pd.DataFrame, spec: Mapping[str, Any], *, before: Chart | None = None) -> Chart:
+def curves(
+    sweep: pd.DataFrame,
+    spec: Mapping[str, Any],
+    *,
+    before: Chart | None = None,
+    spread: str = "_se",
+    bands: str = ERRORS,
+) -> Chart:
     """Losses and accuracies against the influence scalar (Fig. 4 of the GIF paper).
 
     Args:
         sweep: the table of that name, complete or partial; may be empty.
         spec: the question, for the largest scalar and for what "self" means.
         before: what was on the screen during the same run; axes never get shorter than there.
+        spread: ending of the columns with half the height of a band; without them there are no bands.
+        bands: what the bands show.
 
     Returns:
         A chart with one line per method (s = 0 is the original model), references as levels, and marks at s = 1 and at
@@ -35,8 +48,8 @@ def curves(sweep: pd.DataFrame, spec: Mapping[str, Any], *, before: Chart | None
     """
     origin = rows_of(sweep, "original")
     methods = [name for name in methods_of(sweep) if name not in REFERENCES]
-    lines = tuple(_line(rows_of(sweep, method), method, origin) for method in methods)
-    levels = tuple(_level(rows_of(sweep, name), name) for name in REFERENCES if len(rows_of(sweep, name)))
+    lines = tuple(_line(rows_of(sweep, method), method, origin, spread) for method in methods)
+    levels = tuple(_level(rows_of(sweep, name), name, spread) for name in REFERENCES if len(rows_of(sweep, name)))
     quantities = tuple(
         _with_range(quantity, lines, levels, None if before is None else _same(before, quantity.key))
         for quantity in _quantities(spec)
@@ -49,6 +62,7 @@ def curves(sweep: pd.DataFrame, spec: Mapping[str, Any], *, before: Chart | None
         levels=levels,
         marks=_marks(sweep, methods),
         symbol="s",
+        bands=bands if any(line.low for line in lines) else "",
     )
 
 
@@ -96,22 +110,36 @@ def rows_of(sweep: pd.DataFrame, method: str) -> pd.DataFrame:
     return sweep[sweep["method"] == method] if len(sweep) else sweep
 
 
-def _line(rows: pd.DataFrame, method: str, origin: pd.DataFrame) -> Line:
+def _line(rows: pd.DataFrame, method: str, origin: pd.DataFrame, spread: str) -> Line:
     """One method's curve; where s was measured on samples and on all images, all images count."""
     exact = rows.assign(_marked=rows["mark"] != "").sort_values(["scalar", "_marked"], kind="stable")
     points = exact.drop_duplicates("scalar", keep="last")
     start = origin.head(1).assign(scalar=0.0)
     points = pd.concat([start, points]) if len(start) else points
-    keys = [quantity for quantity in (*LOSSES, "test_accuracy", "self_accuracy", "score") if quantity in points]
-    values = {key: tuple(float(value) for value in points[key]) for key in keys}
-    return Line(method, label(method), style(method), tuple(float(s) for s in points["scalar"]), values)
+    values = {key: _numbers(points[key]) for key in KEYS if key in points}
+    low, high = (
+        {
+            key: _numbers(points[key] + sign * points[f"{key}{spread}"])
+            for key in values
+            if points.get(f"{key}{spread}", pd.Series(dtype=float)).notna().any()
+        }
+        for sign in (-1, 1)
+    )
+    return Line(method, label(method), style(method), _numbers(points["scalar"]), values, low, high)
 
 
-def _level(rows: pd.DataFrame, name: str) -> Level:
-    keys = [*LOSSES, "test_accuracy", "self_accuracy", "score"]
+def _numbers(column: pd.Series[Any]) -> tuple[float, ...]:
+    return tuple(float(value) for value in column)
+
+
+def _level(rows: pd.DataFrame, name: str, spread: str) -> Level:
+    keys = [key for key in KEYS if key in rows]
     mean = {key: float(rows[key].mean()) for key in keys}
     if len(rows) == 1:
-        return Level(name, label(name), style(name), mean)
+        half = {key: float(rows[f"{key}{spread}"].iloc[0]) for key in keys if f"{key}{spread}" in rows}
+        half = {key: value for key, value in half.items() if math.isfinite(value)}
+        low, high = ({key: mean[key] + sign * value for key, value in half.items()} for sign in (-1, 1))
+        return Level(name, label(name), style(name), mean, low, high)
     low, high = ({key: float(rows[key].agg(how)) for key in keys} for how in ("min", "max"))
     return Level(name, f"{label(name)}, {len(rows)} seeds", style(name), mean, low, high)
 

@@ -5,6 +5,8 @@ carries everything a person needs: a title, one line of help, its range or choic
 """
 
 from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
+from gif_dash.specs.criteria import CriteriaSpec
+from gif_dash.specs.methods import MethodsSpec
 from gif_dash.specs.removal import RemovalSpec
 from gif_dash.specs.toy import ToySpec
 from gif_dash.specs.vocabulary import LABELS, SYMMETRIC, Criterion, Method, Solver
@@ -13,8 +15,10 @@ __all__ = [
     "LABELS",
     "MAX_SEED",
     "SYMMETRIC",
+    "CriteriaSpec",
     "Criterion",
     "Method",
+    "MethodsSpec",
     "RemovalSpec",
     "Solver",
     "Spec",

@@ -23,6 +23,26 @@ function svg(tag, className = "", attributes = {}, text) {
   return element;
 }
 
+const known = (value) => value !== null && value !== undefined;
+
+/** Places of a line that have a band, cut where there is none; every run has at least two. As chart.runs in Python. */
+function runs(line, key) {
+  const [low, high] = [line.low?.[key], line.high?.[key]];
+  const found = [[]];
+  for (let place = 0; low && high && place < line.x.length; place++) {
+    if (known(low[place]) && known(high[place])) found.at(-1).push(place);
+    else if (found.at(-1).length) found.push([]);
+  }
+  return found.filter((run) => run.length > 1);
+}
+
+/** Half the height of a band that is even on both sides, as the end of a read-out; else nothing. */
+function spread(line, key, place, decimals) {
+  const [low, value, high] = [line.low?.[key]?.[place], line.values[key]?.[place], line.high?.[key]?.[place]];
+  if (!known(low) || !known(high) || !known(value) || Math.abs(low + high - 2 * value) > 1e-6 * (high - low)) return "";
+  return high > low ? ` ± ${number((high - low) / 2, decimals)}` : "";
+}
+
 const css = (style) => (style.colour === style.dark ? style.colour : `light-dark(${style.colour}, ${style.dark})`);
 
 /** Position on an axis as a share 0…1 of its length. */
@@ -149,6 +169,9 @@ function render({ model, el }) {
     figure.dataset.quantity = quantity.key;
     const inner = { width: width - SPACE.left - SPACE.right, height: INNER };
     const px = (x) => SPACE.left + inner.width * share(chart.x, x, chart.zero_share);
+    // Where positions are few, the lines' points stand side by side.
+    const gap = chart.points ? Math.min(8, (0.5 * inner.width) / (8 * Math.max(1, chart.lines.length))) : 0;
+    const aside = (line) => gap * (chart.lines.indexOf(line) - (chart.lines.length - 1) / 2);
     const py = (y) => SPACE.top + inner.height * (1 - Math.min(3, Math.max(-3, share(quantity.axis, y, 0))));
     const bottom = SPACE.top + inner.height;
     const right = SPACE.left + inner.width;
@@ -203,6 +226,7 @@ function render({ model, el }) {
     const curve = (line, ghost) => {
       const group = svg("g", ghost ? "gd-ghost" : "gd-line");
       group.dataset.line = line.key;
+      const shift = ghost ? 0 : aside(line);
       let path = "";
       let pen = "M";
       line.x.forEach((x, place) => {
@@ -211,14 +235,41 @@ function render({ model, el }) {
           pen = "M";
           return;
         }
-        path += `${pen}${px(x).toFixed(1)},${py(y).toFixed(1)}`;
+        path += `${pen}${(px(x) + shift).toFixed(1)},${py(y).toFixed(1)}`;
         pen = "L";
       });
       const stroke = svg("path", "", { d: path, "stroke-dasharray": chart.dashes[line.style.dash], "stroke-linejoin": "round" });
       stroke.style.cssText = `fill:none;stroke:${css(line.style)};stroke-width:${line.style.width}`;
       group.append(stroke);
+      if (chart.points && !ghost) points(line, group, shift);
       plot.append(group);
     };
+    const points = (line, group, shift) => {
+      line.x.forEach((x, place) => {
+        const y = line.values[quantity.key]?.[place];
+        if (!known(y)) return;
+        const [low, high] = [line.low?.[quantity.key]?.[place], line.high?.[quantity.key]?.[place]];
+        const at = px(x) + shift;
+        if (known(low) && known(high)) {
+          const bar = svg("path", "gd-whisker", { d: `M${at},${py(low)}V${py(high)}M${at - 3},${py(low)}h6M${at - 3},${py(high)}h6` });
+          bar.style.cssText = `fill:none;stroke:${css(line.style)};stroke-width:1.4`;
+          group.append(bar);
+        }
+        const marker = svg("path", "", { d: chart.markers[line.style.marker] ?? chart.markers.circle, transform: `translate(${at},${py(y)})` });
+        marker.style.fill = css(line.style);
+        group.append(marker);
+      });
+    };
+    for (const line of chart.points ? [] : chart.lines) {
+      for (const run of runs(line, quantity.key)) {
+        const end = (ends, place) => `${px(line.x[place]).toFixed(1)},${py(ends[quantity.key][place]).toFixed(1)}`;
+        const outline = [...run.map((place) => end(line.high, place)), ...[...run].reverse().map((place) => end(line.low, place))];
+        const band = svg("path", "gd-band", { d: `M${outline.join("L")}Z` });
+        band.style.fill = css(line.style);
+        band.dataset.line = line.key;
+        plot.append(band);
+      }
+    }
     for (const line of chart.ghosts) curve(line, true);
     for (const line of chart.lines) curve(line, false);
 
@@ -239,7 +290,7 @@ function render({ model, el }) {
         const y = line.values[quantity.key]?.[index];
         const none = y === null || y === undefined;
         dots[place].style.visibility = none ? "hidden" : "visible";
-        if (!none) dots[place].setAttribute("transform", `translate(${px(line.x[index])},${py(y)})`);
+        if (!none) dots[place].setAttribute("transform", `translate(${px(line.x[index]) + aside(line)},${py(y)})`);
       });
     });
 
@@ -268,12 +319,12 @@ function render({ model, el }) {
         const y = line.values[quantity.key]?.[index];
         if (y === null || y === undefined) continue;
         const distance = Math.abs(py(y) - at);
-        if (!best || distance < best.distance) best = { distance, line, y, x: line.x[index] };
+        if (!best || distance < best.distance) best = { distance, line, y, x: line.x[index], index };
       }
       tip.hidden = !best;
       if (!best) return;
       const unit = quantity.unit ? ` ${quantity.unit}` : "";
-      tip.textContent = `${best.line.label}: ${number(best.y, quantity.decimals)}${unit} at ${chart.symbol} = ${short(best.x)}`;
+      tip.textContent = `${best.line.label}: ${number(best.y, quantity.decimals)}${spread(best.line, quantity.key, best.index, quantity.decimals)}${unit} at ${chart.symbol} = ${short(best.x)}`;
       const left = (px(best.x) / width) * box.width;
       tip.style.left = `${Math.min(left + 10, box.width - tip.offsetWidth - 4)}px`;
       tip.style.top = `${picture.offsetTop + py(best.y) - 34}px`;
@@ -303,7 +354,8 @@ function render({ model, el }) {
         const index = nearest(line.x, x);
         cells[0].textContent = short(line.x[index]);
         chart.quantities.forEach((quantity, place) => {
-          cells[place + 1].textContent = number(line.values[quantity.key]?.[index], quantity.decimals);
+          const width = spread(line, quantity.key, index, quantity.decimals);
+          cells[place + 1].textContent = number(line.values[quantity.key]?.[index], quantity.decimals) + width;
         });
       });
     }
@@ -336,6 +388,7 @@ function render({ model, el }) {
     facets.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
     legend.replaceChildren(
       ...[...chart.lines, ...chart.levels].map((item) => make("li", "", {}, swatch(item.style, chart), make("span", "", {}, item.label))),
+      ...(chart.bands ? [make("li", "gd-muted", {}, chart.bands)] : []),
       ...(chart.ghosts.length ? [make("li", "gd-muted", {}, "faint: the run before")] : []),
     );
     facets.replaceChildren(...plots.map((quantity, place) => facet(quantity, each, place >= plots.length - columns)));

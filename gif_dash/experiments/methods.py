@@ -1,0 +1,325 @@
+"""Methods: Table 2 and Fig. 4 of the GIF paper, over seeds of training and sampling, with retraining for each.
+
+A piece is one network and one group of classes: every method at every MR, solved, swept and measured as class removal
+does it. A run of many pieces keeps each one as soon as it is finished (see `gif_dash.experiments.pieces`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from gif_dash import catalog
+from gif_dash.experiments import paired, pieces
+from gif_dash.experiments.editing import LONG_TRAINING
+from gif_dash.experiments.provenance import Stopwatch
+from gif_dash.experiments.removal import Removal
+from gif_dash.experiments.sweep import Sweep
+from gif_dash.influence import Update
+from gif_dash.progress import Progress
+from gif_dash.results import Result
+from gif_dash.scenarios import Kind, NoColdReference, Prepared, Reference, load
+from gif_dash.scenarios.reseeded import is_trained, reseeded
+from gif_dash.scenarios.training import few_threads
+from gif_dash.specs import Method, MethodsSpec
+from gif_dash.specs.methods import EVERYWHERE
+from gif_dash.spelling import to_cli
+
+#: MR of the methods that change all parameters.
+ALL = 100.0
+#: The first columns of the main table.
+KEYS = ("group", "class", "seed", "mr", "method", "scalar", "mark")
+
+
+def run(spec: MethodsSpec, progress: Progress) -> Result:
+    """Edit the scenario's network, and networks trained anew from other seeds, by every method at every MR.
+
+    Returns:
+        tables ``sweep`` (the main one: the columns of class removal's, with group, class, seed, mr, and in marked rows
+        hvps, seconds, products, trust figures and distances), ``summary`` and ``differences`` (see `paired`). Methods
+        that change all parameters have MR 100; references and the original have none.
+
+    Raises:
+        gif_dash.specs.SpecError: the scenario does not have what the spec names.
+        gif_dash.scenarios.ScenarioError: the scenario cannot be had, or a training fails.
+        gif_dash.influence.InfluenceError: the engine cannot do what is asked.
+        gif_dash.progress.Cancelled: from `progress`.
+    """
+    watch = Stopwatch(progress)
+    with watch.stage("Loading the scenario"):
+        base = load(spec.scenario, progress)
+    spec.check(base.card)
+    with few_threads(base.model):
+        return _Run(spec, base, progress, watch).run()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Which network and which classes a piece is about; `prefix` names it in the stages."""
+
+    number: int
+    classes: tuple[int, ...]
+    group: str
+    prefix: str
+
+    @property
+    def name(self) -> str:
+        """The classes' positions, as in the table."""
+        return "+".join(map(str, self.classes))
+
+
+class _Run:
+    def __init__(self, spec: MethodsSpec, base: Prepared, progress: Progress, watch: Stopwatch) -> None:
+        self.spec, self.base, self.progress, self.watch = spec, base, progress, watch
+        entry = catalog.SCENARIOS.get(spec.scenario)
+        quick = entry.quick if entry else base.card.seconds.get("train", 0.0) <= LONG_TRAINING
+        self.unhurried = progress.patient or quick  # as `Editing.may_train`, which is about references
+        self.done: list[Result] = []
+        self.missing: list[str] = []
+        self.impatient = False
+
+    def run(self) -> Result:
+        for place in self._places():
+            piece = self._piece(place)
+            if piece is not None:
+                self.done.append(piece)
+        table = pd.concat([piece.table for piece in self.done], ignore_index=True)
+        marked = _reported(table)
+        return Result(
+            {"experiment": self.spec.experiment, **self.spec.model_dump(mode="json")},
+            {"sweep": table, "summary": paired.summary(marked), "differences": paired.differences(marked)},
+            self._provenance(),
+        )
+
+    def _places(self) -> list[_Place]:
+        spec, names = self.spec, self.base.scenario.classes
+        many = spec.seeds > 1
+        places = [
+            _Place(number, spec.forget_classes, "chosen", f"Seed {number + 1} of {spec.seeds}, " if many else "")
+            for number in range(spec.seeds)
+        ]
+        if spec.others == "yes":
+            rest = [position for position in range(len(names)) if position not in spec.forget_classes]
+            places += [_Place(0, (position,), "others", f"Class {names[position]}, ") for position in rest]
+        return places
+
+    def _piece(self, place: _Place) -> Result | None:
+        """One piece: found, or computed and kept; None if it would take longer than this asker may wait."""
+        first = not self.done
+        try:
+            if not self.unhurried and not is_trained(self.base, place.number):
+                self._leave_out()
+                return None
+            prepared = reseeded(self.base, place.number, self.progress)
+        except NoColdReference:
+            prepared = self.base
+            self._miss("this network cannot be trained anew: the seeds are those of sampling only")
+        file = pieces.place(self.spec.piece(place.number, place.classes), prepared.card.fingerprint, place.number)
+        if (found := pieces.read(file)) is not None:
+            self._follow(found)
+            return Result(found.spec, {"sweep": found.table.assign(group=place.group)}, found.provenance)
+        if not self.unhurried and not first:
+            self._leave_out()
+            return None
+        told = _Told(self.progress, place, [piece.table for piece in self.done])
+        with Piece(self.spec, place.number, place.classes, prepared, told) as piece:
+            computed = piece.run()
+        self._follow(computed)
+        if not computed.provenance["impatient"]:
+            pieces.write(file, computed)
+        return computed
+
+    def _follow(self, piece: Result) -> None:
+        """What a piece lacks is said of the whole."""
+        self.impatient |= bool(piece.provenance["impatient"])
+        for sentence in piece.provenance["missing"]:
+            self._miss(sentence)
+
+    def _leave_out(self) -> None:
+        """A click computes one piece and trains nothing that takes minutes; a person at a terminal may wait."""
+        self.impatient = True
+        self._miss(f"more seeds or classes take long and are not here yet: run {to_cli(self.spec)}")
+
+    def _miss(self, sentence: str) -> None:
+        if sentence not in self.missing:
+            self.missing.append(sentence)
+
+    def _provenance(self) -> dict[str, Any]:
+        first = self.done[0].provenance
+        kept = [piece.provenance for piece in self.done]
+        return {
+            **first,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "fingerprint": self.base.card.fingerprint,
+            "seconds": sum(float(piece["seconds"]) for piece in kept),
+            "seconds_here": self.watch.total,
+            "hvps": sum(int(piece["hvps"]) for piece in kept),
+            "pieces": [
+                {key: piece[key] for key in ("seed", "forget", "seconds", "created", "device")} for piece in kept
+            ],
+            "incomplete": "; ".join(self.missing),
+            "impatient": self.impatient,
+        }
+
+
+class _Told:
+    """The `Progress` of one piece: stages say which piece it is, and tables come with those of the pieces before."""
+
+    def __init__(self, progress: Progress, place: _Place, done: list[pd.DataFrame]) -> None:
+        self._progress, self.place = progress, place
+        self._done = [_reported(table) for table in done]
+        self.mr = math.nan
+        self.finished: list[pd.DataFrame] = []  # of this piece: one per MR
+
+    @property
+    def patient(self) -> bool:
+        return self._progress.patient
+
+    def stage(self, title: str, total: int = 0) -> None:
+        at = "" if math.isnan(self.mr) else f"MR {self.mr:g} %, " if self.mr < ALL else "all parameters, "
+        prefix = f"{self.place.prefix}{at}".removesuffix(", ")
+        self._progress.stage(f"{prefix}: {title}" if prefix else title, total)
+
+    def advance(self, units: int = 1) -> None:
+        self._progress.advance(units)
+
+    def check(self) -> None:
+        self._progress.check()
+
+    def partial(self, table: str, make: Callable[[], pd.DataFrame]) -> None:
+        """What grows is the sweep at one MR: all its points, and of whatever came before the reported rows only."""
+        mr = self.mr
+        self._progress.partial(table, lambda: self._all(self.labelled(make(), mr)))
+
+    def grown(self, rows: pd.DataFrame) -> None:
+        """One MR (or the references) of the piece is finished."""
+        self.finished.append(rows)
+        marked = _reported(self._all())
+        self._progress.partial("summary", lambda: paired.summary(marked))
+
+    def labelled(self, rows: pd.DataFrame, mr: float) -> pd.DataFrame:
+        """Rows of a sweep with the columns that say where they belong."""
+        known: dict[str, Any] = {"class": self.place.name, "seed": self.place.number, "mr": mr}
+        frame = rows.assign(group=self.place.group, **known)
+        return frame[[*KEYS, *(name for name in frame.columns if name not in KEYS)]]
+
+    def _all(self, *growing: pd.DataFrame) -> pd.DataFrame:
+        before = [rows for rows in (*self._done, *map(_reported, self.finished)) if len(rows)]
+        return pd.concat([*before, *growing], ignore_index=True)
+
+
+class Piece(Removal):
+    """One network, one group of classes: all methods at all MRs.
+
+    Args:
+        question: the whole question.
+        number: of the network, and of the seeds of samples and retraining.
+        classes: which are removed.
+        prepared: the scenario with that network.
+        told: the progress of this piece.
+    """
+
+    def __init__(
+        self, question: MethodsSpec, number: int, classes: tuple[int, ...], prepared: Prepared, told: _Told
+    ) -> None:
+        self.question, self.number, self.told = question, number, told
+        spec = question.removal(number, classes, mr=question.mrs[0])
+        super().__init__(spec, prepared, told, Stopwatch(told))
+        self.retrained: dict[str, Reference] = {}
+        self.missing: list[str] = []
+        self.late = False  # whether patience would get what is missing
+        self.shares: dict[str, float] = {}
+
+    def run(self) -> Result:
+        self._measure_references()
+        gradient = self.gradient()
+        everything = tuple(method for method in EVERYWHERE if method in self.question.methods)
+        with self.watch.stage("Building the graphs of the curvature"):  # so that no method's time has them in it
+            self.solving.curvature.matvec(gradient, self.progress.check)
+        full = self._full(gradient)
+        for mr in self.question.mrs:
+            self.told.mr = mr
+            selection = self.select(mr=mr)
+            self.shares[f"{mr:g}"] = selection.share
+            self._finish(mr, self._selected(gradient, selection.indices, full))
+        self.told.mr = ALL
+        if everything:
+            updates: dict[Method, Update] = {"if": full["if"]} if "if" in everything else {}
+            own = tuple(method for method in everything if method != "if")
+            updates |= self.solve(own, gradient, torch.arange(len(self.theta))) if own else {}
+            self._finish(ALL, updates)
+        table = pd.concat(self.told.finished, ignore_index=True).assign(products=self.solving.products)
+        facts = {"seed": self.number, "shares": self.shares, "missing": self.missing, "impatient": self.late}
+        known = {**self.provenance(None, self.retrained), **facts}
+        return Result(self.spec.model_dump(mode="json"), {"sweep": table}, known)
+
+    def _full(self, gradient: Tensor) -> dict[Method, Update]:
+        """H⁻¹g, which is IF and, restricted to J, PIF at every MR: one solve for all of them."""
+        if not {"pif", "if"} & set(self.question.methods):
+            return {}
+        return self.solve(("if",), gradient, torch.arange(len(self.theta)))
+
+    def _selected(self, gradient: Tensor, indices: Tensor, full: dict[Method, Update]) -> dict[Method, Update]:
+        """The methods that change J only, in the question's order."""
+        methods = tuple(method for method in self.question.methods if method not in EVERYWHERE)
+        updates = self.solve(tuple(method for method in methods if method != "pif"), gradient, indices)
+        if "pif" in methods:
+            whole = full["if"]
+            mask = torch.zeros_like(whole.delta)
+            mask[indices.to(mask.device)] = 1
+            updates["pif"] = Update(whole.delta * mask, replace(whole.report, method="pif"))
+        return {method: updates[method] for method in methods}
+
+    def _finish(self, mr: float, updates: dict[Method, Update]) -> None:
+        """Sweep, measure, compare: the rows of one MR."""
+        if not updates:
+            return
+        sweep = self.new_sweep()
+        best = self.measure(sweep, updates)
+        trust = self._trust(updates, best).merge(
+            self._distances(updates, best, self.retrained), on=["method", "mark"], how="left"
+        )
+        costs = pd.DataFrame(
+            {"method": method, "hvps": update.report.products, "seconds": update.report.seconds}
+            for method, update in updates.items()
+        )
+        rows = sweep.table().merge(costs, on="method", how="left")
+        rows = rows.merge(trust.drop(columns="scalar"), on=["method", "mark"], how="left")
+        self.told.grown(self.told.labelled(rows, mr))
+
+    def _measure_references(self) -> None:
+        """The original and its retrainings: a cold start with this number's seed, a warm one from this network."""
+        sweep: Sweep = self.sweep
+        with self.watch.stage("Measuring the original model"):
+            sweep.measure(self.model, "original")
+        wanted: tuple[tuple[str, Kind], ...] = (("retrain", "cold"), ("retrain_warm", "warm"))
+        for name, kind in wanted:
+            if not self.may_train(kind, self.number):
+                self.late = True
+                self.missing.append(
+                    f"retrained models take minutes to train and are not here yet: run {to_cli(self.question)}"
+                )
+                continue
+            try:
+                reference = self.prepared.reference(self.forget, kind, self.number, self.progress)
+            except NoColdReference as error:
+                self.missing.append(str(error))
+                continue
+            with self.watch.stage("Measuring the retrained model"):
+                sweep.measure(self.prepared.network(reference.state), name)
+            self.retrained[name] = reference
+        self.missing = list(dict.fromkeys(self.missing))
+        rows = sweep.table().assign(hvps=math.nan, seconds=math.nan)
+        self.told.grown(self.told.labelled(rows, math.nan))
+
+
+def _reported(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows that tables show: references, s = 1 and the best s; not the points between."""
+    return table[(table["mark"] != "") | table["scalar"].isna()]
