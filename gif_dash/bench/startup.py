@@ -1,6 +1,7 @@
 """How long people wait: from the command to the served page, and from the request to a live toy.
 
-Needs Chromium and playwright (the test extra). Three visits per start of the server:
+Needs Chromium and playwright (the test extra). Before each start of the server, a browser just started paints a bare
+static page of another server: what no page can beat on this machine. Then three visits per start:
 
 - cold: asked for the moment the server says its address (no kernel is ready), in a browser that has cached nothing
 - ready: a kernel waits, a browser that has cached nothing
@@ -11,6 +12,7 @@ The first start has an empty cache folder, so the server also trains the default
 
 from __future__ import annotations
 
+import http.server
 import os
 import re
 import shutil
@@ -18,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -59,11 +62,43 @@ def measure(plan: Plan) -> list[Row]:
     with tempfile.TemporaryDirectory() as cache, sync_playwright() as playwright:
         for _ in range(2 if plan.quick else 5):
             browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            starts.append(_start_and_visits(Path(cache), browser, PAUSE / 2 if plan.quick else PAUSE))
+            floor = {"bare static page, browser just started: request to picture": _bare_page(browser)}
+            browser.close()
+            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            starts.append(floor | _start_and_visits(Path(cache), browser, PAUSE / 2 if plan.quick else PAUSE))
             browser.close()
     return [Row(GROUP, "first start", what, value, "s") for what, value in starts[0].items()] + [
         Row.of(GROUP, "later starts", what, [start[what] for start in starts[1:]], "s") for what in starts[0]
     ]
+
+
+class _Bare(http.server.BaseHTTPRequestHandler):
+    """Answers every request with a page of one word, without style or script."""
+
+    def do_GET(self) -> None:  # the name that http.server asks for
+        body = b"<!DOCTYPE html><title>bare</title><body>bare"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """The terminal is for the measurements."""
+
+
+def _bare_page(browser: Any) -> float:
+    """Seconds from the request of a bare page to its picture."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Bare) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            page = browser.new_context().new_page()
+            page.goto(f"http://127.0.0.1:{server.server_address[1]}/", wait_until="commit")
+            page.wait_for_function(f"({PAINT})() !== undefined")
+            milliseconds: float = page.evaluate(PAINT)
+            return milliseconds / 1000
+        finally:
+            server.shutdown()
 
 
 def _start_and_visits(cache: Path, browser: Any, pause: float) -> dict[str, float]:

@@ -9,8 +9,9 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +24,31 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gif_dash")
 
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Dask cluster that runs already.
+
+    Its workers need gif_dash and torch of the same versions. What they compute with is theirs to say: threads, device,
+    cache and data folders (``GIF_DASH_DEVICE``, ``GIF_DASH_CACHE``, ``GIF_DASH_DATA``).
+
+    Attributes:
+        address: of its scheduler, ``tcp://HOST:PORT`` or ``tls://HOST:PORT``.
+        ca, cert, key: PEM files: whom to believe, who we are, and our key; None for a cluster without encryption.
+    """
+
+    address: str
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
 LOST = "The worker stopped while computing; press Run to try again"
 NOT_STARTED = "The compute worker could not be started; the log has the details"
 #: Seconds that a worker gets to come back after it was killed.
 _RESTART = 60.0
+#: Seconds that a foreign scheduler gets to answer, and between two looks at its workers.
+_CONNECT, _LOOK = 15.0, 0.5
 
 
 class DaskExecutor:
@@ -41,6 +63,7 @@ class DaskExecutor:
         torch: import torch when a worker starts, so that the first task does not wait for it.
         log: file to which workers log; their standard error, by default.
         begin: nothing is started, nor Dask imported, before this is set; at once, by default.
+        cluster: use its workers, instead of starting some.
     """
 
     def __init__(
@@ -51,8 +74,11 @@ class DaskExecutor:
         torch: bool = True,
         log: Path | None = None,
         begin: threading.Event | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.problem = ""
+        self._cluster = cluster
+        self._workers_seen: set[str] = set()  # addresses, of a foreign cluster
         self._workers = workers
         self._threads = threads or max(1, _cores() // workers)
         self._environment = {
@@ -65,24 +91,29 @@ class DaskExecutor:
         self._listener: Listener | None = None
         self._thread = threading.Thread(target=self._serve, name="gif-dash-dask", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._scheduler: Scheduler | None = None
+        self._scheduler: Scheduler | None = None  # if it is our own
         self._client: Client | None = None
         self._begin, self._closed = begin, threading.Event()
         self._closing: asyncio.Event | None = None
         self._futures: dict[str, Future[Answer | Failure]] = {}
         self._places: dict[str, str] = {}  # address of the worker that runs a task
+        self._live: set[str] = set()  # tasks of which nobody has been told that they are over
+        self._pinned: dict[str, str] = {}  # address of the worker that a task was given to, of a foreign cluster
         self._killed: set[str] = set()
         self._jobs: set[asyncio.Task[None]] = set()
 
     @property
     def slots(self) -> int:
-        return len(self._scheduler.workers) if self._client is not None and self._scheduler is not None else 0
+        if self._client is None:
+            return 0
+        return len(self._workers_seen if self._scheduler is None else self._scheduler.workers)
 
     def open(self, listener: Listener) -> None:
         self._listener = listener
         self._thread.start()
 
     def start(self, task: Task) -> None:
+        self._live.add(task.name)
         self._soon(self._follow(task))
 
     def stop(self, task: str) -> None:
@@ -108,12 +139,14 @@ class DaskExecutor:
         folder = tempfile.mkdtemp(prefix="gif-dash-worker-")
         try:
             asyncio.run(self._main(folder))
+        except Unreachable as error:
+            self.problem = str(error)
         except Exception:
             log.exception("Dask failed")
             self.problem = NOT_STARTED
         finally:
             self._client = None
-            for task in list(self._futures):
+            for task in list(self._live):
                 self._told(task, Failure("failed", LOST))
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -122,11 +155,37 @@ class DaskExecutor:
         import dask
 
         dask.config.set({"temporary-directory": folder, **_configuration(self._environment)})
-        from distributed import Client, LocalCluster
-        from distributed.security import Security
+        import distributed  # noqa: F401  (takes a while)
 
         if self._closed.is_set():
             return
+        if self._cluster is None:
+            async with self._start_cluster(folder) as client:
+                await self._attend(client)
+        else:
+            await self._follow_cluster(self._cluster)
+
+    async def _attend(self, client: Client, *ends: Coroutine[Any, Any, None]) -> None:
+        """Work with a client until the end, or one of `ends`."""
+        from gif_dash.compute.worker import TOPIC
+
+        assert self._closing is not None
+        client.subscribe_topic(TOPIC, self._hear)  # type: ignore[no-untyped-call]
+        self._client = client
+        waiting = [asyncio.ensure_future(end) for end in (self._closing.wait(), *ends)]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        self._client = None
+        for future in waiting:
+            future.cancel()
+        if self._closing.is_set() and self._futures:
+            await asyncio.gather(*(self._stop_in(client, name) for name in self._futures))
+
+    @asynccontextmanager
+    async def _start_cluster(self, folder: str) -> AsyncIterator[Client]:
+        """Scheduler, workers and their nannies, all ours."""
+        from distributed import Client, LocalCluster
+        from distributed.security import Security
+
         security = Security.temporary()  # type: ignore[no-untyped-call]
         cluster = LocalCluster(  # type: ignore[no-untyped-call]
             n_workers=self._workers,
@@ -147,14 +206,64 @@ class DaskExecutor:
             self._scheduler = scheduler = cluster.scheduler
             assert scheduler is not None
             scheduler.http_server.stop()  # Dask's pages about the cluster, which nobody is to see
-            from gif_dash.compute.worker import TOPIC
+            yield client
 
-            client.subscribe_topic(TOPIC, self._hear)  # type: ignore[no-untyped-call]
-            self._client = client
-            await self._closing.wait()
-            self._client = None
-            if self._futures:
-                await asyncio.gather(*(self._stop_in(client, name) for name in self._futures))
+    async def _follow_cluster(self, cluster: Cluster) -> None:
+        """Be a client of somebody else's cluster; a scheduler that goes away is waited for.
+
+        Raises:
+            Unreachable: it was not there in the first place.
+        """
+        assert self._closing is not None
+        client = await self._join(cluster)
+        while not self._closing.is_set():
+            async with client:
+                await self._attend(client, self._watch(client))
+            for task in list(self._live):
+                self._told(task, Failure("failed", LOST))
+            while not self._closing.is_set():
+                with suppress(Unreachable):
+                    client = await self._join(cluster)
+                    break
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), _LOOK)
+
+    async def _join(self, cluster: Cluster) -> Client:
+        from distributed import Client
+        from distributed.security import Security
+
+        secure = cluster.ca is not None
+        files = {"tls_ca_file": cluster.ca, "tls_client_cert": cluster.cert, "tls_client_key": cluster.key}
+        given = {name: str(file) for name, file in files.items() if file is not None}
+        security = Security(require_encryption=secure, **given) if secure else None  # type: ignore[no-untyped-call]
+        client = Client(  # type: ignore[no-untyped-call]
+            cluster.address, asynchronous=True, security=security, timeout=_CONNECT, set_as_default=False
+        )
+        try:
+            await client
+            return client
+        except (OSError, ValueError, TypeError) as error:
+            log.warning("The Dask scheduler at %s: %s", cluster.address, error)
+            raise Unreachable(f"The Dask scheduler at {cluster.address} cannot be reached") from None
+
+    async def _watch(self, client: Client) -> None:
+        """Know the workers; a task whose worker has gone is lost, as it may run there and nowhere else.
+
+        Ends when the client has given up its scheduler.
+        """
+        try:
+            while client.status == "running":
+                assert client.scheduler is not None
+                with suppress(OSError):
+                    found = await client.scheduler.identity(n_workers=-1)
+                    self._workers_seen = set(found["workers"])
+                for task, place in list(self._pinned.items()):
+                    if place not in self._workers_seen:
+                        log.warning("A worker of the cluster has gone while computing")
+                        self._told(task, Failure("failed", LOST, lost=True))
+                await asyncio.sleep(_LOOK)
+        finally:
+            self._workers_seen = set()
 
     def _soon(self, job: Coroutine[Any, Any, None]) -> None:
         def begin() -> None:
@@ -175,9 +284,13 @@ class DaskExecutor:
         end: Answer | Failure = Failure("failed", LOST, lost=True)
         try:
             assert self._client is not None
-            future = self._client.submit(worker.run, task, key=task.name, pure=False, retries=0)
+            where = {"workers": [self._give(task.name)]} if self._scheduler is None else {}
+            future = self._client.submit(worker.run, task, key=task.name, pure=False, retries=0, **where)
             self._futures[task.name] = future
             end = await future
+        except asyncio.CancelledError:
+            if task.name in self._live and self._client is not None:
+                log.warning("The Dask scheduler has gone, and took a task along")
         except KilledWorker:
             log.warning("A worker process died while computing")
         except Exception:
@@ -186,12 +299,22 @@ class DaskExecutor:
         if task.name not in self._killed:
             self._told(task.name, end)
 
+    def _give(self, task: str) -> str:
+        """A worker of a foreign cluster that has nothing to do for us."""
+        free = self._workers_seen.difference(self._pinned.values())
+        self._pinned[task] = min(free)
+        return self._pinned[task]
+
     def _told(self, task: str, end: Answer | Failure) -> None:
+        """A task is over; what comes later about it is not heard."""
         assert self._listener is not None, "open() comes before start()"
         self._futures.pop(task, None)
         self._places.pop(task, None)
+        self._pinned.pop(task, None)
         self._killed.discard(task)
-        self._listener.ended(task, end)
+        if task in self._live:
+            self._live.remove(task)
+            self._listener.ended(task, end)
 
     def _hear(self, event: tuple[float, dict[str, Any]]) -> None:
         _, message = event
@@ -223,6 +346,10 @@ class DaskExecutor:
             if self._client is not None:
                 log.exception("A worker could not be restarted")
         self._told(task, Failure("cancelled"))
+
+
+class Unreachable(Exception):
+    """One sentence: a foreign cluster is not there."""
 
 
 _QUIET_ENVIRONMENT = {"DASK_LOGGING__VERSION": "1", "DASK_LOGGING__INCREMENTAL": "True"}

@@ -11,7 +11,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets import default
 
-from gif_dash.serving.first_visit import PAINT
+from gif_dash.serving import first_visit
 
 #: A kernel draws and looks up; what computes is the worker. One thread each, so that visitors do not crowd it out.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -47,7 +47,7 @@ class VisitorKernels(AsyncMappingKernelManager):
         if environment.get("VOILA_PREHEAT") == "True":
             await self._give_way()
         else:  # somebody waits for it; the loading state, which has just been sent, is to be painted first
-            await self._pause(PAINT)
+            await self._pause(first_visit.PAINT)
         kwargs["env"] = {**environment, **dict.fromkeys(_THREADS, "1"), **server.kernel_environment}
         if server.kernel_output is not None:
             kwargs.update(stdout=server.kernel_output, stderr=server.kernel_output)
@@ -74,7 +74,7 @@ class VisitorKernels(AsyncMappingKernelManager):
         if self._first:
             self._first = False
             server: Any = self.parent
-            await self._pause_for(server.first_visit.wait())
+            await self._pause_for(server.first_visit.kernel())
             delay = REFILL_DELAY if server.first_visit.asked else 0.0
         await self._pause(delay)
 

@@ -77,7 +77,7 @@ def serve(
         server.kernel_output = output
         warning = ""
         if notebook is None:
-            compute = stack.enter_context(start_server(threads=threads, log=log, begin=server.first_visit.over))
+            compute = stack.enter_context(start_server(threads=threads, log=log, begin=server.first_visit.worker))
             server.kernel_environment.update(compute.environment)
             warning = compute.store.warning
         address = sockets[0].getsockname()
