@@ -9,16 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gif_dash.api import run
+    from gif_dash.api import run, run_grid
     from gif_dash.app import Dashboard
     from gif_dash.results import Result
     from gif_dash.scenarios import Recipe, Scenario
     from gif_dash.scenarios.folder import folder_scenario
-    from gif_dash.specs import RemovalSpec, ToySpec
+    from gif_dash.specs import CriteriaSpec, RemovalSpec, ToySpec
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CriteriaSpec",
     "Dashboard",
     "Recipe",
     "RemovalSpec",
@@ -28,9 +29,11 @@ __all__ = [
     "__version__",
     "folder_scenario",
     "run",
+    "run_grid",
 ]
 
 _HOMES = {
+    "CriteriaSpec": "gif_dash.specs",
     "Dashboard": "gif_dash.app",
     "Recipe": "gif_dash.scenarios",
     "RemovalSpec": "gif_dash.specs",
@@ -39,6 +42,7 @@ _HOMES = {
     "ToySpec": "gif_dash.specs",
     "folder_scenario": "gif_dash.scenarios.folder",
     "run": "gif_dash.api",
+    "run_grid": "gif_dash.api",
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -22,6 +23,13 @@ from gif_dash.specs import LABELS, Spec, SpecError, allowed
 from gif_dash.terminal import show
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
+#: Endings of files with tables.
+_TABLES = (".csv", ".parquet", ".json")
+
+_GRID = (
+    "compute every combination with other --grid settings and write one table (repeatable; several values of a setting "
+    "that holds a list are joined by +; cells that are stored are not computed again)"
+)
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
@@ -293,15 +301,21 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
     @_options(spec)
     @click.option("--out", type=_FILE, help="write the table (.csv, .parquet), or all tables and provenance (.json)")
     @click.option("--fresh", is_flag=True, help="compute even if the result is stored")
+    @click.option("--grid", "axes", multiple=True, metavar="SETTING=VALUE,VALUE,...", help=_GRID)
     @_folders
     @_own
-    def command(out: Path | None, fresh: bool, **texts: Any) -> None:
-        home = TakeHome(*(texts.pop(name, None) for name in ("save_model", "method", "at")))
+    def command(out: Path | None, fresh: bool, axes: tuple[str, ...], **texts: Any) -> None:
+        own = ("save_model", "method", "at") if entry.edited else ()
+        home = TakeHome(*(texts.pop(name, None) for name in own))
         if (listed := texts.pop("forget_file", None)) is not None:
             texts["forget_indices"] = _listed(listed)
         if "scenario" in spec.model_fields and texts["scenario"] is None and (named := _named()):
             texts["scenario"] = named[0]
-        _run(spec, {name: text for name, text in texts.items() if text is not None}, out, fresh, home)
+        given = {name: text for name, text in texts.items() if text is not None}
+        if axes:
+            _run_grid(spec, given, axes, out, fresh, home)
+        else:
+            _run(spec, given, out, fresh, home)
 
     if entry.name == "removal":
         for option in (
@@ -317,9 +331,9 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
 class TakeHome:
     """The edited network to be saved: where, of which method, at which s."""
 
-    path: Path | None
-    method: str | None
-    at: str | None
+    path: Path | None = None
+    method: str | None = None
+    at: str | None = None
 
     def check(self, spec: Spec) -> None:
         """Refuse before anything is computed."""
@@ -362,39 +376,107 @@ def _writable(flag: str, path: Path, endings: tuple[str, ...]) -> None:
 
 def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool, home: TakeHome) -> None:
     if out is not None:
-        _writable("--out", out, (".csv", ".parquet", ".json"))
-    try:
+        _writable("--out", out, _TABLES)
+    with _sentences():
         spec = kind.parse({name: spelling.parse_text(kind, name, text) for name, text in texts.items()})
         home.check(spec)
         from gif_dash.api import run as compute
+        from gif_dash.grid import first_rows
 
         result = compute(spec, fresh=fresh)
         home.save(result)
-    except SpecError as error:
-        named = f"--{spelling.flag(error.field)}: " if error.field else ""
-        raise BadValue(f"{named}{error.reason}") from None
-    except KeyboardInterrupt:
-        raise click.Abort from None
-    except (ValueError, OSError) as error:  # sentences of the scenarios and the engine, and of the operating system
-        raise click.ClickException(str(error)) from error
-    if out is not None:
-        if out.suffix == ".csv":
-            result.table.to_csv(out, index=False)
-        elif out.suffix == ".parquet":
-            result.table.to_parquet(out, index=False)
-        else:
-            out.write_text(result.to_json())
-    show(_summary(result))
+    _write(out, result.table, result.to_json)
+    show(_table(first_rows(result)))
     if said := result.provenance.get("incomplete"):
         click.echo(said)
     if out is not None:
         click.echo(f"{len(result.table)} rows written to {out}")
 
 
-def _summary(result: Result) -> Table:
-    """The rows one looks at first."""
-    choose = catalog.EXPERIMENTS[result.experiment].summary
-    frame: pd.DataFrame = catalog.resolve(choose)(result) if choose else result.table
+def _run_grid(
+    kind: type[Spec], texts: dict[str, str], axes: tuple[str, ...], out: Path | None, fresh: bool, home: TakeHome
+) -> None:
+    """Every cell is stored as soon as it is there; exit status 1 if one failed."""
+    from gif_dash import grid
+    from gif_dash.terminal import TerminalProgress
+
+    if out is not None:
+        _writable("--out", out, _TABLES)
+    if home.path is not None or home.method is not None:
+        raise BadValue("--save-model: goes with one question, not with --grid")
+    with _sentences("--grid"):
+        values = grid.parse(kind, axes)
+    if twice := [name for name in values if name in texts and _given(name)]:
+        raise BadValue(f"--{spelling.flag(twice[0])}: is in --grid, too; give it once")
+    texts = {name: text for name, text in texts.items() if name not in values}
+    with _sentences("--grid", tuple(values)):
+        plain = {name: spelling.parse_text(kind, name, text) for name, text in texts.items()}
+        listed = grid.cells(kind, plain, values)
+    done = 0
+
+    def told(place: int, outcome: grid.Outcome) -> None:
+        nonlocal done
+        done = place
+        click.echo(f"cell {place} of {len(listed)}: {outcome.cell}: {outcome}", err=True)
+
+    with _sentences("--grid", tuple(values)), TerminalProgress() as bar:
+        try:
+            found = grid.run_cells(listed, lambda head: grid.Headed(bar, head), fresh=fresh, told=told)
+        except KeyboardInterrupt:
+            again = "the same command" + (" without --fresh" if fresh else "")
+            click.echo(
+                f"Stopped after {done} of {len(listed)} cells, which are stored; {again} goes on there", err=True
+            )
+            raise
+    _write(out, found.table, found.to_json)
+    if len(found.table):
+        show(_table(found.summary()))
+    told_once = dict.fromkeys(
+        outcome.result.provenance.get("incomplete") for outcome in found.outcomes if outcome.result
+    )
+    for said in filter(None, told_once):
+        click.echo(said)
+    if out is not None:
+        click.echo(f"{len(found.table)} rows written to {out}")
+    if found.failed:
+        count = len(found.failed)
+        raise click.ClickException(f"{count} of {len(listed)} cells failed: {found.failed[0].error}")
+
+
+@contextmanager
+def _sentences(flag: str = "", names: tuple[str, ...] = ()) -> Iterator[None]:
+    """Errors that are meant for people, as one sentence and an exit status.
+
+    Args:
+        flag: the flag whose value is read; settings in it are named after it.
+        names: if given, only these settings are in the flag.
+    """
+    try:
+        yield
+    except SpecError as error:
+        within = flag and (error.field in names or not names)
+        named = [flag] if within else []
+        if error.field:
+            named.append(spelling.flag(error.field) if within else f"--{spelling.flag(error.field)}")
+        raise BadValue(": ".join([" ".join(named), error.reason]) if named else error.reason) from None
+    except KeyboardInterrupt:
+        raise click.Abort from None
+    except (ValueError, OSError) as error:  # sentences of the scenarios and the engine, and of the operating system
+        raise click.ClickException(str(error)) from error
+
+
+def _write(out: Path | None, table: pd.DataFrame, to_json: Callable[[], str]) -> None:
+    if out is None:
+        return
+    if out.suffix == ".csv":
+        table.to_csv(out, index=False)
+    elif out.suffix == ".parquet":
+        table.to_parquet(out, index=False)
+    else:
+        out.write_text(to_json())
+
+
+def _table(frame: pd.DataFrame) -> Table:
     table = Table(box=None, header_style="bold")
     for name in frame.columns:
         words = not pd.api.types.is_numeric_dtype(frame[name])
