@@ -119,6 +119,13 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.methods:run",
             "gif_dash.figures.methods_tables:summary",
         ),
+        ExperimentEntry(
+            "backdoor",
+            "Backdoor",
+            "gif_dash.specs:BackdoorSpec",
+            "gif_dash.experiments.backdoor:run",
+            "gif_dash.figures.backdoor:summary",
+        ),
     )
 }
 

@@ -4,6 +4,7 @@ A spec is the whole question. Forms, links, command-line flags and "copy as Pyth
 carries everything a person needs: a title, one line of help, its range or choices, and its unit.
 """
 
+from gif_dash.specs.backdoor import BackdoorSpec
 from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
 from gif_dash.specs.criteria import CriteriaSpec
 from gif_dash.specs.methods import MethodsSpec
@@ -15,6 +16,7 @@ __all__ = [
     "LABELS",
     "MAX_SEED",
     "SYMMETRIC",
+    "BackdoorSpec",
     "CriteriaSpec",
     "Criterion",
     "Method",

@@ -56,4 +56,9 @@ LABELS: dict[str, str] = {
     "drawn": "drawn here",
     "steps": "a few at a time",
     "group": "all at once",
+    "checkerboard": "checkerboard",
+    "corner": "square in a corner",
+    "frame": "frame",
+    "relabelling": "relabelling",
+    "removal": "removal",
 }
