@@ -44,7 +44,7 @@ def run(spec: MethodsSpec, progress: Progress) -> Result:
     Returns:
         tables ``sweep`` (the main one: the columns of class removal's, with group, class, seed, mr, and in marked rows
         hvps, seconds, products, trust figures and distances), ``summary`` and ``differences`` (see `paired`). Methods
-        that change all parameters have MR 100; references and the original have none.
+        that change all parameters have MR 100; references and the original have none, and the seconds of retraining.
 
     Raises:
         gif_dash.specs.SpecError: the scenario does not have what the spec names.
@@ -316,7 +316,9 @@ class Piece(Removal):
                 sweep.measure(self.prepared.network(reference.state), name)
             self.retrained[name] = reference
         self.missing = list(dict.fromkeys(self.missing))
-        rows = sweep.table().assign(hvps=math.nan, seconds=math.nan)
+        times = {name: reference.seconds for name, reference in self.retrained.items()}
+        rows = sweep.table()
+        rows = rows.assign(hvps=math.nan, seconds=rows["method"].map(times).astype(float))
         self.told.grown(self.told.labelled(rows, math.nan))
 
 

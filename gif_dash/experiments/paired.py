@@ -58,17 +58,20 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         table: marked rows and references of the main table: columns group, class, seed, method, mr, mark, scalar, the
-            `METRICS`, seconds (of the solve) and hvps.
+            `METRICS` and their standard errors, seconds (of the solve or the retraining) and hvps.
 
     Returns:
         One row per group, method, MR and mark: n, every metric with its standard deviation over repeats (column …_sd;
-        NaN for a single one), the geometric mean of s, time_ms with time_ms_sd, and hvps (mean).
+        NaN for a single one), the mean standard errors of score and accuracies that come from the number of test images
+        (column …_se), the geometric mean of s, time_ms with time_ms_sd, and hvps (mean).
     """
     rows = table.assign(time_ms=1000 * table["seconds"], log_s=np.log(table["scalar"].where(table["scalar"] > 0)))
     grouped = rows.groupby(["group", "method", "mr", "mark"], sort=False, dropna=False)
     frame = grouped.size().rename("n").to_frame()
     for name in (*METRICS, "time_ms"):
         frame[name], frame[f"{name}_sd"] = grouped[name].mean(), grouped[name].std(ddof=1)
+    for name in ("test_accuracy_se", "self_accuracy_se", "score_se"):
+        frame[name] = grouped[name].mean()
     frame["hvps"], frame["scalar"] = grouped["hvps"].mean(), np.exp(grouped["log_s"].mean())
     frame = frame.reset_index()
     order = ["original", "retrain", "retrain_warm", *get_args(Method)]

@@ -22,7 +22,7 @@ LOSSES = ("test_loss", "self_loss")
 KEYS = (*LOSSES, "test_accuracy", "self_accuracy", "score")  #: what is drawn or read out
 S_MIN = 0.1  #: smallest scalar right of zero on the axis
 #: What the bands of one run show: columns ``…_se``, of the accuracies.
-ERRORS = "bands: ± one standard error (so few test images)"
+ERRORS = "bands: ± one standard error of the test images"
 
 
 def curves(

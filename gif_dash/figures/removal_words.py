@@ -32,7 +32,7 @@ def good_edit(result: Result) -> str:
         return "<b>Cannot be said:</b> no method has a best s with a finite score."
     aim = float(truth["score"].mean()) if len(truth) else math.nan
     winner = max(known, key=lambda method: known[method]["score"])
-    verdict = _verdict(float(known[winner]["score"]), aim)
+    verdict = score_verdict(float(known[winner]["score"]), aim)
     told = "; ".join(_measured(method, row) for method, row in known.items())
     truth_words = (
         f" {kind[0].upper()}{kind[1:]} keeps {_percent(truth['test_accuracy'].mean())} and recognises "
@@ -46,7 +46,8 @@ def good_edit(result: Result) -> str:
     return f"<b>{verdict}</b> At its best s, chosen on {chosen}, {told}.{truth_words}{own}"
 
 
-def _verdict(score: float, aim: float) -> str:
+def score_verdict(score: float, aim: float) -> str:
+    """A score beside that of retraining, in words."""
     if math.isnan(aim):
         return f"Score {number(score)}, with no retraining to compare with."
     if score >= aim - ALIKE:
@@ -81,7 +82,7 @@ def retraining_lands(result: Result) -> str:
     """ "Is this where retraining would land?" in a few sentences of HTML, from residuals, ρ(s) and distances."""
     trust = result.tables["trust"]
     at_one, at_best = trust[trust["mark"] == "one"], trust[trust["mark"] == "best"]
-    parts = [f"<b>{_landing_verdict(at_one, at_best)}</b>"]
+    parts = [f"<b>{landing_verdict(at_one, at_best)}</b>"]
     if len(at_one):
         parts.append(f"At s = 1, ρ = {_rhos(at_one)}: {_picture(at_one)}.")
     if len(at_best):
@@ -95,7 +96,8 @@ def _verdicts(rows: pd.DataFrame) -> set[str]:
     return set(rows["verdict"].astype(str))
 
 
-def _landing_verdict(at_one: pd.DataFrame, at_best: pd.DataFrame) -> str:
+def landing_verdict(at_one: pd.DataFrame, at_best: pd.DataFrame) -> str:
+    """Whether the quadratic picture holds at s = 1 and at the best s, in words; rows of the trust figures."""
     one, best = _verdicts(at_one), _verdicts(at_best)
     if best and best <= {"good"}:
         return "It can be: the step stays where the quadratic picture behind the methods holds."

@@ -132,7 +132,8 @@ function render({ model, el }) {
   let position = model.get("position");
   let saving = 0;
 
-  const toPlace = (x) => (x <= 0 ? 0 : 1 + ((STEPS - 1) * Math.log(x / chart.x.low)) / Math.log(chart.x.high / chart.x.low));
+  const linearPlace = (x) => (STEPS * (x - chart.x.low)) / (chart.x.high - chart.x.low);
+  const toPlace = (x) => (chart.x.scale === "linear" ? linearPlace(x) : x <= 0 ? 0 : 1 + ((STEPS - 1) * Math.log(x / chart.x.low)) / Math.log(chart.x.high / chart.x.low));
   const toX = (place) => {
     if (chart.x.scale === "linear") return chart.x.low + ((chart.x.high - chart.x.low) * place) / STEPS;
     if (place <= 0 && chart.x.scale === "zero-log") return 0;

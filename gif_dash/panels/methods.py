@@ -1,0 +1,259 @@
+"""Methods: Table 2 and Fig. 4 of the GIF paper over several networks, with retraining and the published numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import ipywidgets
+import pandas as pd
+
+from gif_dash.figures import methods as pictures
+from gif_dash.figures import methods_tables as tables
+from gif_dash.figures import methods_words as words
+from gif_dash.figures.chart import Chart
+from gif_dash.figures.removal import add_ghosts
+from gif_dash.panels.asking import Asking
+from gif_dash.panels.bars import Fold, html
+from gif_dash.panels.base import Context
+from gif_dash.panels.chart import ChartWidget
+from gif_dash.panels.methods_about import ABOUT
+from gif_dash.panels.scenario import ScenarioPanel
+from gif_dash.results import Result
+from gif_dash.specs import MethodsSpec, Spec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+EMPTY = pd.DataFrame({"group": [], "method": [], "mr": [], "mark": [], "scalar": [], "seed": [], "n": []})
+
+
+@dataclass(frozen=True)
+class _Before:
+    """The charts of an answer, and what they are about."""
+
+    scenario: str
+    mr: float
+    scores: Chart
+    curves: Chart
+
+
+class MethodsPanel(ScenarioPanel[MethodsSpec]):
+    """Table 2 and Fig. 4 of the GIF paper, for any scenario, any classes and any number of seeds."""
+
+    spec_class: ClassVar[type[Spec]] = MethodsSpec
+    title = "Methods"
+    intro = (
+        "<p>Which method edits best? Each removes the same classes at several modification ratios MR, and retraining "
+        "says what was to be reached. One network says little: <b>Seeds</b> trains and edits more of them, for means, "
+        "deviations and a test of the differences.</p>"
+    )
+    overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "scenario": {"help": ""},
+        "forget_classes": {"help": "press one to add it or to take it back; several are removed together"},
+        "damping": {"kind": "number"},
+    }
+
+    def __init__(self, context: Context) -> None:
+        self.chart = ChartWidget(position=MethodsSpec().mrs[0])
+        self.curves = ChartWidget()
+        self.ours = Asking(context.reporter.guard(self._asked))
+        self.drawn: tuple[Chart, Chart] | None = None  #: of the complete answer on the screen
+        self.growing: tuple[Chart, Chart] | None = None  #: of the run that is followed
+        self._tables: dict[str, pd.DataFrame] = {}  #: of that run, as far as they are known
+        self._before: _Before | None = None  #: the answer before the one on the screen
+        self._shown_mr = 0.0
+        super().__init__(context)
+        self.chart.observe(self.guard(lambda _change: context.ticker.soon(self._mr_changed)), "position")
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    @property
+    def mr(self) -> float:
+        """The modification ratio whose curves are shown: the nearest to the marker."""
+        spec = self._asked_spec()
+        return min(spec.mrs, key=lambda mr: abs(mr - self.chart.position))
+
+    def _asked_spec(self) -> MethodsSpec:
+        return self.running or (self.shown_spec() if self.result is not None else self.spec)
+
+    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
+        if "at-mr" not in query:
+            return []
+        try:
+            position = float(query["at-mr"])
+        except ValueError:
+            position = -1.0
+        if not 0 < position <= 100:
+            return [f"The link was not followed in one point: at-mr goes from 0 to 100; got {query['at-mr']!r}."]
+        self.chart.position = position
+        return []
+
+    def extra_state(self) -> dict[str, str]:
+        return {"at-mr": f"{self.mr:g}"} if self.mr != self._asked_spec().mrs[0] else {}
+
+    def _mr_changed(self) -> None:
+        if not self._built:
+            return
+        if self.mr != self._shown_mr:
+            curves = self._draw_curves()
+            self.drawn = (self.drawn[0], curves) if self.drawn is not None and self.running is None else self.drawn
+        self.state_changed()
+
+    # --- what is shown ----------------------------------------------------------------------------------------------
+
+    def build(self) -> Sequence[ipywidgets.Widget]:
+        self.verdicts = html("", "gd-verdicts")
+        self.curves_title = html("", "gd-curves-title")
+        self.published = html(tables.theirs() + f'<p class="gd-help">{words.against_published()}</p>', "gd-published")
+        self.differences = html("", "gd-differences")
+        self.folds = (
+            self._fold("The same at s = 1", self._at_one, "the methods' own prediction"),
+            self._fold("Costs and best s", lambda: html(tables.costs_html(self._shown())), "HVPs, time, s"),
+            self._fold("The other classes", self._others, "each removed once"),
+            self._fold("Every network", lambda: html(tables.marked_html(self._shown())), "a table"),
+        )
+        for fold in self.folds:
+            fold.add_class("gd-hidden")
+        about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="protocol, choices")
+        self._draw(EMPTY, EMPTY, self.spec)
+        return (
+            self.chart,
+            self.verdicts,
+            self.ours,
+            self.published,
+            self.differences,
+            self.curves_title,
+            self.curves,
+            *self.folds,
+            about,
+        )
+
+    def _fold(self, title: str, build: Any, note: str) -> Fold:
+        return Fold(title, build, guard=self.guard, note=note)
+
+    def _shown(self) -> Result:
+        assert self.result is not None, "folds are hidden until there is a result"
+        return self.result
+
+    def _at_one(self) -> ipywidgets.Widget:
+        return html(tables.ours(self._shown(), mark="one", opens=False))
+
+    def _others(self) -> ipywidgets.Widget:
+        result = self._shown()
+        if result.spec["others"] != "yes":
+            return html(
+                "<p>Only the chosen classes were removed. “Other classes” among the settings adds the rest.</p>"
+            )
+        return html(tables.ours(result, group="others") + tables.differences_html(result, group="others"))
+
+    def _draw(self, sweep: pd.DataFrame, summary: pd.DataFrame, spec: MethodsSpec) -> tuple[Chart, Chart]:
+        """Both charts; returns them without ghosts."""
+        values, before = spec.model_dump(mode="json"), self.growing or (None, None)
+        scores = pictures.over_mr(summary, values, before=before[0])
+        self._sweep, self._values = sweep, values
+        ghost = self._ghost()
+        self.chart.draw(scores.with_ghosts_of(ghost.scores if ghost else None))
+        return scores, self._draw_curves(before[1])
+
+    def _draw_curves(self, before: Chart | None = None) -> Chart:
+        self._shown_mr = self.mr
+        chart = pictures.along_s(self._sweep, self._values, self.mr, before=before)
+        ghost = self._ghost()
+        self.curves.draw(add_ghosts(chart, ghost.curves if ghost is not None and ghost.mr == self.mr else None))
+        seeds = pictures.at_mr(self._sweep, self.mr)["seed"].nunique()
+        over = f", mean over {seeds} seeds" if seeds > 1 else ""
+        self.curves_title.value = (
+            f"<h3>Losses and accuracies against s at MR {self.mr:g} %{over} (Fig. 4)</h3>"
+            '<p class="gd-help">MR is that of the marker in the first plot; its buttons change it.</p>'
+        )
+        return chart
+
+    def _ghost(self) -> _Before | None:
+        """The answer before, if it is about the same scenario."""
+        fits = self._before is not None and self._before.scenario == self._asked_spec().scenario
+        return self._before if fits else None
+
+    def _remember(self) -> None:
+        """What is on the screen becomes the run before."""
+        if self.result is not None and self.drawn is not None:
+            self._before = _Before(str(self.result.spec["scenario"]), self._shown_mr, *self.drawn)
+
+    def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
+        if self.running is None:
+            return
+        self._tables |= partial
+        sweep, summary = (self._tables.get(name, EMPTY) for name in ("sweep", "summary"))
+        self.growing = self._draw(sweep, summary, self.running)
+        if len(summary):
+            caption = "Ours, as far as computed; the numbers grow with every MR and seed"
+            mrs = list(self.running.mrs)
+            self.ours.html = tables.table2(tables.entries(summary), mrs, caption=caption)
+
+    def show_result(self, result: Result) -> None:
+        if self.result is not None and self.result.spec != result.spec:
+            self._remember()
+        self.growing, self._tables, self.result, self.running = None, {}, result, None
+        spec = self.shown_spec()
+        self.drawn = self._draw(result.tables["sweep"], result.tables["summary"], spec)
+        self._say(result)
+        for fold in self.folds:
+            fold.remove_class("gd-hidden")
+            fold.refresh()
+        self.refresh_offers()
+
+    def started(self) -> None:
+        self._remember()
+        self.growing, self._tables = None, {}
+        if self.running is not None:
+            self._draw(EMPTY, EMPTY, self.running)
+
+    def stopped(self) -> None:
+        self.growing, self._tables = None, {}
+        if self.result is not None:
+            self._draw(self.result.tables["sweep"], self.result.tables["summary"], self.shown_spec())
+            self._say(self.result)
+        else:
+            self._draw(EMPTY, EMPTY, self.spec)
+            self.ours.html = ""
+
+    def _say(self, result: Result) -> None:
+        odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in words.oddities(result))
+        self.verdicts.value = (
+            '<div class="gd-questions">'
+            f"<section><h3>Is this a good edit?</h3><p>{words.good_edit(result)}</p></section>"
+            f"<section><h3>Is this where retraining would land?</h3><p>{words.retraining_lands(result)}</p></section>"
+            f"</div><h3>Do the methods differ?</h3>{words.significance(result)}{odd}"
+        )
+        self.ours.html = tables.ours(result) + f'<p class="gd-help">{_PRESS} {words.facts(result)}</p>'
+        self.differences.value = tables.differences_html(result)
+
+    def _asked(self, what: str) -> None:
+        """Open the class removal behind a score: of the first network."""
+        spec = self.running or self.shown_spec()
+        method, _, ratio = what.partition(" ")
+        mr = next((mr for mr in spec.mrs if f"{mr:g}" == ratio), None)
+        if mr is not None and method in spec.methods:
+            self.context.show(spec.removal(mr=mr))
+
+    # --- ways out ---------------------------------------------------------------------------------------------------
+
+    def export_figures(self) -> Sequence[go.Figure]:
+        return pictures.figures(self._shown())
+
+    def export_words(self) -> Sequence[str]:
+        result = self._shown()
+        return [
+            words.facts(result),
+            f"Is this a good edit? {words.good_edit(result)}",
+            f"Is this where retraining would land? {words.retraining_lands(result)}",
+            words.significance(result),
+            *words.oddities(result),
+            tables.ours(result, opens=False),
+            tables.theirs(),
+            words.against_published(),
+        ]
+
+
+_PRESS = "Press a score to open it in Class removal: the first network, all these methods, at that MR.<br>"
