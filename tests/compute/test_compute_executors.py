@@ -6,12 +6,14 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import compute_fakes
 import psutil
 import pytest
+from compute_cluster import cluster
 from compute_fakes import FakeScenarioSpec, FakeSpec, runs
 
 from gif_dash import catalog
@@ -39,10 +41,10 @@ class Rig:
         return TableClient(self.folder, self.store)
 
 
-@pytest.fixture(scope="module", params=["thread", "dask"])
+@pytest.fixture(scope="module", params=["thread", "dask", "cluster"])
 def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     folder = tmp_path_factory.mktemp(request.param)
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PYTHONHASHSEED"):
             patch.setenv(name, os.environ.get(name, "0"))  # Dask sets them for its workers, and here as well
         patch.setenv("GIF_DASH_CACHE", str(folder / "cache"))
@@ -54,7 +56,10 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         patch.setitem(catalog.SCENARIOS, "tiny", compute_fakes.SCENARIO)
         patch.setattr(dispatcher, "GRACE", 1.0)
         before = set(psutil.Process().children(recursive=True))  # those of other tests, such as a browser
-        executor = ThreadExecutor() if request.param == "thread" else DaskExecutor(threads=1, torch=False)
+        foreign = stack.enter_context(cluster(folder)).cluster if request.param == "cluster" else None
+        executor = (
+            ThreadExecutor() if request.param == "thread" else DaskExecutor(threads=1, torch=False, cluster=foreign)
+        )
         store = Store(folder / "cache")
         running = dispatcher.Dispatcher(JobTable(folder), executor, store)
         running.open()
@@ -64,6 +69,7 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
             yield Rig(request.param, folder, store, executor, folder / "data")
         finally:
             running.close()
+        stack.close()
         now = set(psutil.Process().children(recursive=True)) - before
         left = [" ".join(process.cmdline()) for process in now]
         assert [line for line in left if "resource_tracker" not in line] == []  # Python's own helper ends with us
@@ -213,7 +219,7 @@ def test_faults_are_one_sentence(rig: Rig, tmp_path: Path, caplog: pytest.LogCap
 def test_what_does_not_stop(rig: Rig, tmp_path: Path) -> None:
     """A worker process is killed after the grace; a thread cannot be, so the next run waits for it."""
     client = rig.client()
-    seconds = 600 if rig.kind == "dask" else 3
+    seconds = 3 if rig.kind == "thread" else 600
     stubborn = FakeSpec(mode="stubborn", steps=round(seconds / compute_fakes.STEP), log=str(tmp_path / "log"))
     ticket = client.submit(stubborn)
     wait(lambda: runs(stubborn) == 1)
@@ -264,7 +270,7 @@ def test_a_scenario_is_verified_checked_and_followed(rig: Rig, tmp_path: Path) -
     assert fingerprints == {offer.card.fingerprint, changed.fingerprint}
 
 
-@pytest.mark.parametrize("rig", ["dask"], indirect=True)
+@pytest.mark.parametrize("rig", ["dask", "cluster"], indirect=True)
 def test_a_worker_that_dies_takes_one_run_with_it(rig: Rig, tmp_path: Path) -> None:
     client, other = rig.client(), rig.client()
     done = FakeSpec(tag=1, log=str(tmp_path / "done"))
@@ -283,7 +289,7 @@ def test_a_worker_that_dies_takes_one_run_with_it(rig: Rig, tmp_path: Path) -> N
     assert len((tmp_path / "die").read_text().splitlines()) == 2  # it has not met a third worker
 
 
-@pytest.mark.parametrize("rig", ["dask"], indirect=True)
+@pytest.mark.parametrize("rig", ["dask", "cluster"], indirect=True)
 def test_a_worker_killed_while_idle_comes_back(rig: Rig, tmp_path: Path) -> None:
     client = rig.client()
     first = follow(client, client.submit(FakeSpec(tag=1, log=str(tmp_path / "log")))).result
