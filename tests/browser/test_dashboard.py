@@ -297,6 +297,10 @@ def test_it_fits_a_narrow_window_and_a_dark_one(browser: Any, dashboard: Served)
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        page.evaluate("scrollTo(0, 0)")
+        curves = page.locator(".gd-results .gd-chart figure").first.bounding_box()
+        assert curves["y"] + curves["height"] < 900, "a picture is on the screen, not controls only"
+        assert curves["width"] > 0.25 * width
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert sum(map(int, re.findall(r"\d+", background)[:3])) < 200, "dark"
     visitor.end()

@@ -118,6 +118,8 @@ def test_two_runs_are_compared_in_curves_and_numbers(visit: Visit, dashboard: Se
     best = {name: runs[name].table.query("method == 'gif' and mark == 'best'")["score"].iloc[0] for name in ("a", "b")}
     cells = page.locator(".gd-compared tbody tr").first.locator("td").all_inner_texts()
     change = best["b"] - best["a"]
+    listed = row(page, "class 3, GIF, FIF").locator(".gd-run-best > span").first.inner_text()
+    assert listed.split() == ["GIF", f"{best['a']:.3f}"], "as many digits as in the comparison"
     told = f"{change:+.3f}".replace("-", "−") if abs(change) >= 0.0005 else cells[3]
     assert cells[:4] == ["best s", f"{best['a']:.3f}", f"{best['b']:.3f}", told]
     asked = page.locator(".gd-two-tables").inner_text()

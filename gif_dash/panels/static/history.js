@@ -225,10 +225,11 @@ function render({ model, el }) {
     if (!scores.length) return ["–"];
     const most = Math.max(...scores.map(([, score]) => score));
     return scores.map(([method, score, swatch]) => {
+      const told = score.toFixed(3).replace("-", "−");
       const item = make("span", score === most ? "gd-run-most" : "");
       item.insertAdjacentHTML("afterbegin", swatch); // drawn by figures/theme.py
-      item.append(make("span", "gd-unseen", {}, `${method} `), score.toFixed(2).replace("-", "−"));
-      item.title = `${method}: ${score.toFixed(3)}`;
+      item.append(make("span", "gd-unseen", {}, `${method} `), told);
+      item.title = `${method}: ${told}`;
       return item;
     });
   }
