@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import pandas as pd
@@ -21,6 +21,9 @@ from gif_dash.bench.plan import GROUPS, Plan
 from gif_dash.results import Result
 from gif_dash.specs import LABELS, Spec, SpecError, allowed
 from gif_dash.terminal import show
+
+if TYPE_CHECKING:
+    from gif_dash.compute.dask_executor import Cluster
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 #: Endings of files with tables.
@@ -72,6 +75,63 @@ def _folders(command: Callable[..., None]) -> Callable[..., None]:
             help=f"{help} [env: {variable}]",
         )(command)
     return command
+
+
+def _enter_text(variable: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def callback(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            os.environ[variable] = value
+
+    return callback
+
+
+def _device(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option(
+        "--device",
+        metavar="NAME",
+        callback=_enter_text("GIF_DASH_DEVICE"),
+        expose_value=False,
+        help="where to compute, such as cpu, cuda or cuda:1; the best there is, by default [env: GIF_DASH_DEVICE]",
+    )(command)
+
+
+def _cluster(command: Callable[..., None]) -> Callable[..., None]:
+    """Options of a foreign Dask cluster; the command gets a ``cluster``, None without --scheduler."""
+
+    @wraps(command)
+    def connected(
+        *arguments: Any,
+        scheduler: str | None,
+        tls_ca: Path | None,
+        tls_cert: Path | None,
+        tls_key: Path | None,
+        **values: Any,
+    ) -> None:
+        cluster = None
+        if scheduler is None:
+            if any((tls_ca, tls_cert, tls_key)):
+                raise BadValue("--tls-ca, --tls-cert, --tls-key: go with --scheduler")
+        else:
+            from gif_dash.compute.dask_executor import Cluster
+
+            if not scheduler.startswith(("tcp://", "tls://")):
+                raise BadValue(f"--scheduler: tcp://HOST:PORT or tls://HOST:PORT; got {scheduler!r}")
+            if scheduler.startswith("tls://") and tls_ca is None:
+                raise BadValue("--scheduler: a tls:// address goes with --tls-ca, --tls-cert and --tls-key")
+            cluster = Cluster(scheduler, tls_ca, tls_cert, tls_key)
+        command(*arguments, cluster=cluster, **values)
+
+    decorated: Callable[..., None] = connected
+    pem = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for name, help in (
+        ("--tls-key", "PEM file of the key to --tls-cert"),
+        ("--tls-cert", "PEM file of the certificate to show to the cluster"),
+        ("--tls-ca", "PEM file of the authority that vouches for the cluster"),
+    ):
+        decorated = click.option(name, type=pem, metavar="FILE", help=help)(decorated)
+    return click.option(
+        "--scheduler", metavar="tcp://HOST:PORT", help="compute on the workers of this Dask cluster instead of here"
+    )(decorated)
 
 
 def _own(command: Callable[..., None]) -> Callable[..., None]:
@@ -157,19 +217,46 @@ def main() -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8866, show_default=True, help="port to listen on")
 @click.option("--no-browser", is_flag=True, help="do not open a browser")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="processes that compute")
+@click.option("--threads", type=click.IntRange(min=1), help="of each worker; the cores shared out, by default")
+@_device
+@click.option("--max-queued", type=click.IntRange(min=1), help="questions of one visitor that wait or run at a time")
+@click.option("--max-samples", type=click.IntRange(min=1), help="examples behind any of a question's samples")
+@click.option("--max-minutes", type=click.FloatRange(min=0, min_open=True), help="that a run may take")
+@_cluster
 @_folders
 @_own
-def serve(port: int, no_browser: bool) -> None:
+def serve(
+    port: int,
+    no_browser: bool,
+    workers: int,
+    threads: int | None,
+    max_queued: int | None,
+    max_samples: int | None,
+    max_minutes: float | None,
+    cluster: Cluster | None,
+) -> None:
     """Serve the dashboard on this machine (127.0.0.1).
 
     What --folder and --add bring is prepared first.
     """
     from gif_dash import upkeep
+    from gif_dash.compute.limits import Limits
     from gif_dash.serving import serve as start
 
     own = [name for name in catalog.scenarios() if name not in catalog.SCENARIOS]
     query = f"?tab=removal&scenario={own[0]}" if own else ""
-    sys.exit(start(port=port, open_browser=not no_browser, query=query, first=lambda: upkeep.prepare_first(own)))
+    code = start(
+        port=port,
+        open_browser=not no_browser,
+        workers=workers,
+        threads=threads,
+        cluster=cluster,
+        limits=Limits(max_queued, max_samples, max_minutes),
+        query=query,
+        first=lambda: upkeep.prepare_first(own),
+    )
+    sys.exit(code)
 
 
 @main.command()

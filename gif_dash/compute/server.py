@@ -13,9 +13,10 @@ from pathlib import Path
 
 from gif_dash import catalog
 from gif_dash.compute.client import JOBS
-from gif_dash.compute.dask_executor import DaskExecutor
+from gif_dash.compute.dask_executor import Cluster, DaskExecutor
 from gif_dash.compute.dispatcher import Dispatcher
 from gif_dash.compute.jobs import JobTable
+from gif_dash.compute.limits import NO_LIMITS, Limits
 from gif_dash.compute.paths import cache_dir, data_dir
 from gif_dash.compute.store import Store, open_store
 
@@ -49,6 +50,8 @@ def start_server(
     log: Path | None = None,
     torch: bool = True,
     begin: threading.Event | None = None,
+    cluster: Cluster | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Iterator[ComputeServer]:
     """Start the compute side in the background; returns at once, and stops everything when left.
 
@@ -59,6 +62,8 @@ def start_server(
         log: file to which the workers log; standard error, by default.
         torch: import torch when a worker starts.
         begin: the workers are started once it is set; at once, by default.
+        cluster: whose workers compute, instead of some of our own.
+        limits: on what a visitor may want.
 
     Yields:
         What runs.
@@ -68,9 +73,9 @@ def start_server(
     os.environ["GIF_DASH_CACHE"], os.environ["GIF_DASH_DATA"] = str(cache_dir()), str(data_dir())  # for the workers
     folder = Path(tempfile.mkdtemp(prefix="gif-dash-"))  # readable by this user only
     store = open_store()
-    executor = DaskExecutor(workers=workers, threads=threads, torch=torch, log=log, begin=begin)
+    executor = DaskExecutor(workers=workers, threads=threads, torch=torch, log=log, begin=begin, cluster=cluster)
     table = JobTable(folder)
-    dispatcher = Dispatcher(table, executor, store, warm=warm)
+    dispatcher = Dispatcher(table, executor, store, warm=warm, limits=limits)
     environment = {JOBS: str(folder), **{name: os.environ[name] for name in ("GIF_DASH_CACHE", "GIF_DASH_DATA")}}
     try:
         dispatcher.open()

@@ -19,6 +19,8 @@ import click
 
 from gif_dash import resources
 from gif_dash.compute import paths
+from gif_dash.compute.dask_executor import Cluster
+from gif_dash.compute.limits import NO_LIMITS, Limits
 from gif_dash.compute.server import start_server
 
 _LOG_LIMIT = 2_000_000  #: bytes of an old log that a new run still appends to
@@ -30,7 +32,10 @@ def serve(
     open_browser: bool = True,
     cache_dir: Path | str | None = None,
     data_dir: Path | str | None = None,
+    workers: int = 1,
     threads: int | None = None,
+    cluster: Cluster | None = None,
+    limits: Limits = NO_LIMITS,
     notebook: Path | None = None,
     query: str = "",
     first: Callable[[], None] | None = None,
@@ -43,7 +48,10 @@ def serve(
         open_browser: open the page in a browser where there is one.
         cache_dir: checkpoints, results and the log; ``GIF_DASH_CACHE`` or the user's cache folder if None.
         data_dir: data sets; ``GIF_DASH_DATA`` or the user's data folder if None.
-        threads: of the worker's arithmetic; chosen by the worker if None.
+        workers: processes that compute, each with its own copy of every model that is asked for.
+        threads: of each worker's arithmetic; the machine's cores shared out if None.
+        cluster: a Dask cluster whose workers compute, instead of some of our own.
+        limits: on what a visitor may want.
         notebook: serve this notebook instead of the dashboard, and compute nothing.
         query: of the address that is printed and opened, with its question mark: what the page shows first.
         first: done before anything is started, as soon as the port is known to be free.
@@ -77,7 +85,16 @@ def serve(
         server.kernel_output = output
         warning = ""
         if notebook is None:
-            compute = stack.enter_context(start_server(threads=threads, log=log, begin=server.first_visit.worker))
+            compute = stack.enter_context(
+                start_server(
+                    workers=workers,
+                    threads=threads,
+                    cluster=cluster,
+                    limits=limits,
+                    log=log,
+                    begin=server.first_visit.worker,
+                )
+            )
             server.kernel_environment.update(compute.environment)
             warning = compute.store.warning
         address = sockets[0].getsockname()

@@ -97,6 +97,7 @@ def running(client: TableClient, ticket: str, steps: int = 1) -> bool:
 def test_progress_then_partial_then_done_then_stored(rig: Rig, tmp_path: Path) -> None:
     client, spec = rig.client(), FakeSpec(steps=60, log=str(tmp_path / "log"))
     assert client.stored(spec) is None
+    asked = time.monotonic()
     ticket = client.submit(spec)
     views: list[View] = []
     while not views or not views[-1].ended:
@@ -114,7 +115,7 @@ def test_progress_then_partial_then_done_then_stored(rig: Rig, tmp_path: Path) -
     assert rows == sorted(rows)
     assert 0 < rows[0] < rows[-1] <= 60
     assert any(view.seconds_left is not None for view in seen)
-    assert seen[-1].seconds == pytest.approx(60 * compute_fakes.STEP, rel=2)
+    assert 0.5 * 60 * compute_fakes.STEP < seen[-1].seconds < time.monotonic() - asked
 
     result = views[-1].result
     assert result is not None
