@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def test_all_of_them(started: dict[str, Any], tmp_path: Path) -> None:
     files = {name: tmp_path / name for name in ("ca", "cert", "key")}
     for file in files.values():
         file.touch()
-    words = "--workers 3 --threads 2 --device cpu --max-queued 4 --max-samples 512 --max-minutes 1.5".split()
+    words = shlex.split("--workers 3 --threads 2 --device cpu --max-queued 4 --max-samples 512 --max-minutes 1.5")
     words += ["--scheduler", "tls://gpu:8786", *(word for n, f in files.items() for word in (f"--tls-{n}", str(f)))]
     result = CliRunner().invoke(main, ["serve", *words])
     assert result.exit_code == 0, result.output
