@@ -126,6 +126,13 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.backdoor:run",
             "gif_dash.figures.backdoor:summary",
         ),
+        ExperimentEntry(
+            "spectrum",
+            "Spectrum",
+            "gif_dash.specs:SpectrumSpec",
+            "gif_dash.experiments.spectrum:run",
+            "gif_dash.figures.spectrum_words:summary",
+        ),
     )
 }
 

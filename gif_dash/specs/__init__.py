@@ -7,8 +7,10 @@ carries everything a person needs: a title, one line of help, its range or choic
 from gif_dash.specs.backdoor import BackdoorSpec
 from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
 from gif_dash.specs.criteria import CriteriaSpec
+from gif_dash.specs.layers import LayersSpec
 from gif_dash.specs.methods import MethodsSpec
 from gif_dash.specs.removal import RemovalSpec
+from gif_dash.specs.spectrum import SpectrumSpec
 from gif_dash.specs.toy import ToySpec
 from gif_dash.specs.vocabulary import LABELS, SYMMETRIC, Criterion, Method, Solver
 
@@ -19,12 +21,14 @@ __all__ = [
     "BackdoorSpec",
     "CriteriaSpec",
     "Criterion",
+    "LayersSpec",
     "Method",
     "MethodsSpec",
     "RemovalSpec",
     "Solver",
     "Spec",
     "SpecError",
+    "SpectrumSpec",
     "ToySpec",
     "allowed",
     "explain",
