@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from gif_dash.figures.cells import Cell, Grid, Head, Switch, View, share
-from gif_dash.figures.chart import Axis, Chart, Level, Line, Quantity, decades, hold, to_plotly
+from gif_dash.figures.chart import Axis, Chart, Level, Line, Mark, Quantity, decades, hold, to_plotly
 from gif_dash.figures.tables import number, significant
 from gif_dash.figures.theme import label, style, swatch
 from gif_dash.results import Result
@@ -31,6 +31,7 @@ class Measure:
         title, unit, decimals: how people read it.
         ends: of the colour scale; None for the whole decades of what is there, on a logarithmic scale.
         note: what it is, and which end is the better one.
+        drawn: whether it has a plot over MR, or stands in the read-out only.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Measure:
     decimals: int
     ends: tuple[float, float] | None
     note: str
+    drawn: bool = True
 
     def spell(self, value: float) -> str:
         """A value with its unit."""
@@ -49,9 +51,14 @@ MEASURES = (
     Measure("score", "Score", "", 3, (0.5, 1.0), "the larger the better"),
     Measure("self_loss", "Self loss", "", 2, None, "large: what was removed is forgotten"),
     Measure("test_loss", "Test loss", "", 3, None, "on the other classes; the smaller the better"),
-    Measure("self_accuracy", "Self accuracy", "%", 1, (0.0, 100.0), "of what was removed; small: it is forgotten"),
+    Measure(
+        "self_accuracy", "Self accuracy", "%", 1, (0.0, 100.0), "of what was removed; small: it is forgotten", False
+    ),
     Measure("test_accuracy", "Test accuracy", "%", 1, (50.0, 100.0), "on the other classes; the larger the better"),
 )
+
+#: Names of the quantities.
+KEYS = tuple(measure.key for measure in MEASURES)
 
 SWITCHES = (
     Switch("measure", "Quantity", tuple((measure.key, measure.title) for measure in MEASURES)),
@@ -153,22 +160,68 @@ def over_mr(cells: pd.DataFrame, spec: Mapping[str, Any], mark: str, *, before: 
         rows = cells[(cells["criterion"] == criterion) & (cells["mark"] == mark)] if len(cells) else cells
         if len(rows):
             rows = rows.sort_values("mr")
-            values = {measure.key: tuple(float(value) for value in rows[measure.key]) for measure in MEASURES}
-            lines.append(Line(criterion, label(criterion), style(criterion), tuple(map(float, rows["mr"])), values))
-    levels = []
-    for name in REFERENCES:
-        rows = cells[cells["method"] == name] if len(cells) else cells
-        if len(rows):
-            known = {measure.key: float(rows[measure.key].iloc[0]) for measure in MEASURES}
-            levels.append(Level(name, label(name), style(name), known))
+            values, low, high = (_values(rows, errors) for errors in (0, -1, 1))
+            places = tuple(float(mr) for mr in rows["mr"])
+            lines.append(Line(criterion, label(criterion), style(criterion), places, values, low, high))
+    levels = _levels(cells)
     return Chart(
         title="Criteria against the modification ratio",
         x=_mr_axis(mrs),
         quantities=tuple(_quantity(measure, lines, levels, before) for measure in MEASURES),
         lines=tuple(lines),
-        levels=tuple(levels),
+        levels=levels,
         symbol="MR",
+        bands="bars: ± one standard error of the test images",
+        points=True,
     )
+
+
+def _values(rows: pd.DataFrame, errors: int) -> dict[str, tuple[float, ...]]:
+    """Every quantity along the rows, shifted by so many standard errors."""
+    shifted = {measure.key: rows[measure.key] + errors * rows[f"{measure.key}_se"] for measure in MEASURES}
+    return {key: tuple(float(value) for value in (column if errors else rows[key])) for key, column in shifted.items()}
+
+
+def along_s(curves: pd.DataFrame, cells: pd.DataFrame, spec: Mapping[str, Any], mr: float) -> Chart:
+    """Every quantity against s at one MR, one line per criterion, from the original model at s = 0 on.
+
+    Args:
+        curves, cells: the tables of these names.
+        spec: the question.
+        mr: one of its ratios.
+    """
+    origin = cells[cells["method"] == "original"].head(1).assign(scalar=0.0)
+    lines, marks = [], [Mark(1.0, "s = 1: the method's own prediction")]
+    for criterion in spec["criteria"]:
+        rows = curves[(curves["criterion"] == criterion) & (curves["mr"] == mr)]
+        if not len(rows):
+            continue
+        rows = pd.concat([origin[["scalar", *KEYS]], rows[["scalar", *KEYS]]])
+        values = {key: tuple(float(value) for value in rows[key]) for key in KEYS}
+        scalars = tuple(float(scalar) for scalar in rows["scalar"])
+        lines.append(Line(criterion, label(criterion), style(criterion), scalars, values))
+        best = cells[(cells["criterion"] == criterion) & (cells["mr"] == mr) & (cells["mark"] == "best")]["scalar"]
+        marks += [Mark(float(s), f"{label(criterion)}: {significant(float(s))}", style(criterion)) for s in best]
+    levels = _levels(cells)
+    return Chart(
+        title=f"Along the influence scalar at MR {mr:g} %",
+        x=Axis("influence scalar s", "zero-log", 0.1, float(spec["s_max"])),
+        quantities=tuple(_quantity(measure, lines, levels, None) for measure in MEASURES),
+        lines=tuple(lines),
+        levels=levels,
+        marks=tuple(marks),
+        symbol="s",
+    )
+
+
+def _levels(cells: pd.DataFrame) -> tuple[Level, ...]:
+    found = []
+    for name in REFERENCES:
+        rows = cells[cells["method"] == name] if len(cells) else cells
+        if len(rows):
+            known = {key: float(rows[key].iloc[0]) for key in KEYS}
+            found.append(Level(name, label(name), style(name), known))
+    return tuple(found)
 
 
 def _mr_axis(mrs: Sequence[float]) -> Axis:
@@ -188,7 +241,8 @@ def _quantity(measure: Measure, lines: Sequence[Line], levels: Sequence[Level], 
         low, high = decades([*values, *(level.values[measure.key] for level in levels)])
         held = next((each.axis for each in before.quantities if each.key == measure.key), None) if before else None
         axis = hold(Axis("loss", "log", low, high), held)
-    return Quantity(measure.key, measure.title, measure.unit, measure.decimals, axis, notes[measure.key[:4]])
+    shown = axis if measure.drawn else None
+    return Quantity(measure.key, measure.title, measure.unit, measure.decimals, shown, notes[measure.key[:4]])
 
 
 def add_ghosts(chart: Chart, previous: Chart | None) -> Chart:

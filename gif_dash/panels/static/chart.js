@@ -69,7 +69,15 @@ function ticks(axis) {
   for (let power = low; power <= high; power++) {
     if ((power - low) % every === 0) found.push([10 ** power, powerText(power)]);
   }
-  return found;
+  if (high - low > 1) return found;
+  // Hardly a decade: 2 and 5 help.
+  for (let power = low - 1; power <= high; power++) {
+    for (const factor of [2, 5]) {
+      const value = factor * 10 ** power;
+      if (value >= axis.low * 0.999 && value <= axis.high * 1.001) found.push([value, String(Number(value.toPrecision(3)))]);
+    }
+  }
+  return found.sort(([one], [other]) => one - other);
 }
 
 const superscript = (power) => String(power).replace(/[-\d]/g, (sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign] ?? "⁻");
