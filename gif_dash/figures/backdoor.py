@@ -325,7 +325,7 @@ def attack(result: Result) -> str:
     )  # fmt: skip
     return (
         f"<b>{verdict}.</b> Trained with {known['m']:,} of {known['n']:,} pictures corrupted (trigger: "
-        f"{escape(label(str(spec['pattern'])))}, +{significant(spec['strength'])} grey levels), the network calls "
+        f"{escape(label(str(spec['pattern'])))}, +{spec['strength']:g} grey levels), the network calls "
         f"{_percent(fooled)} of the triggered test pictures {clipped(str(known['target']))}; {_percent(floor)} really "
         f"show it, so no repair should go below that. Without the trigger it is right on "
         f"{_percent(origin['clean_accuracy'])}."
@@ -374,7 +374,7 @@ def _verdict(row: Any, truth: pd.DataFrame, origin: pd.DataFrame) -> str:
     other = truth.iloc[0]
     if _surely_above(other, row):
         gap, error = other["score"] - row["score"], math.hypot(other["score_se"], row["score_se"])
-        return f"Repaired, but short of retraining: by {_with_error(gap, error, 3)} in score for the best method."
+        return f"Repaired, but short of retraining: by {_with_error(gap, error, 3)} in score, for the best method."
     if _surely_above(row, other):
         return "Yes: by this score above retraining, by more than the errors."
     return "Yes: within the errors as good as retraining, by this score."
