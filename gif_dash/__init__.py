@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from gif_dash.results import Result
     from gif_dash.scenarios import Recipe, Scenario
     from gif_dash.scenarios.folder import folder_scenario
-    from gif_dash.specs import CriteriaSpec, RemovalSpec, ToySpec
+    from gif_dash.specs import CriteriaSpec, MethodsSpec, RemovalSpec, ToySpec
 
 __version__ = "0.1.0"
 
 __all__ = [
     "CriteriaSpec",
     "Dashboard",
+    "MethodsSpec",
     "Recipe",
     "RemovalSpec",
     "Result",
@@ -35,6 +36,7 @@ __all__ = [
 _HOMES = {
     "CriteriaSpec": "gif_dash.specs",
     "Dashboard": "gif_dash.app",
+    "MethodsSpec": "gif_dash.specs",
     "Recipe": "gif_dash.scenarios",
     "RemovalSpec": "gif_dash.specs",
     "Result": "gif_dash.results",

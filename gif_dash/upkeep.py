@@ -189,7 +189,7 @@ def clear_question(pinned_too: bool) -> str:
 
 
 def clear_cache(pinned_too: bool = False) -> None:
-    """Delete the results and the checkpoints, and nothing else.
+    """Delete the results, the finished parts of long runs and the checkpoints, and nothing else.
 
     Args:
         pinned_too: whether pinned results go as well.
@@ -202,15 +202,15 @@ def clear_cache(pinned_too: bool = False) -> None:
         except StoreError as error:
             raise click.ClickException(str(error)) from error
     store.close()
-    for path in [*_checkpoints(), *([] if kept else cache_dir().glob("store.sqlite*"))]:
+    for path in [*_checkpoints(), *_pieces(), *([] if kept else cache_dir().glob("store.sqlite*"))]:
         path.unlink()
     pins = f"; {kept} pinned {'result stays' if kept == 1 else 'results stay'} (--all deletes pinned ones too)"
     click.echo(f"{_size(before - _kept())} deleted from {cache_dir()}{pins if kept else ''}")
 
 
 def _kept() -> int:
-    """Bytes of results and checkpoints."""
-    return sum(path.stat().st_size for path in [*_checkpoints(), *cache_dir().glob("store.sqlite*")])
+    """Bytes of results, finished parts of long runs, and checkpoints."""
+    return sum(path.stat().st_size for path in [*_checkpoints(), *_pieces(), *cache_dir().glob("store.sqlite*")])
 
 
 def lab(arguments: tuple[str, ...]) -> int:
@@ -236,6 +236,10 @@ def lab(arguments: tuple[str, ...]) -> int:
 
 def _checkpoints() -> list[Path]:
     return sorted((cache_dir() / "checkpoints").glob("*.safetensors"))
+
+
+def _pieces() -> list[Path]:
+    return sorted((cache_dir() / "pieces").glob("*.piece"))
 
 
 def _existing(folder: Path) -> Path:

@@ -164,6 +164,22 @@ def at_mr(sweep: pd.DataFrame, mr: float) -> pd.DataFrame:
     return sweep[(sweep["group"] == "chosen") & ((sweep["mr"] == mr) | everywhere | sweep["scalar"].isna())]
 
 
+def growing(sweep: pd.DataFrame, first: float) -> tuple[float, pd.DataFrame]:
+    """What a run is computing just now: its MR, and the rows of that network, as if it were the only one.
+
+    Args:
+        sweep: the partial table; of finished pieces it has the reported rows only.
+        first: the MR that is said while there is none yet.
+    """
+    if not len(sweep):
+        return first, sweep
+    last = sweep.iloc[-1]
+    rows = sweep[(sweep["class"] == last["class"]) & (sweep["seed"] == last["seed"])]
+    points = rows[rows["scalar"].notna()]["mr"]
+    known = [float(mr) for mr in points if mr < 100]
+    return (known[-1] if known else first), rows.assign(group="chosen")
+
+
 def mean_curves(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean (and standard deviation, columns ``…_sd``) over seeds of the points that all seeds of a method have.
 
@@ -176,12 +192,11 @@ def mean_curves(rows: pd.DataFrame) -> pd.DataFrame:
     points = rows[rows["mark"] == ""]
     grouped = points.groupby(["method", "scalar"], sort=False, dropna=False)
     keys = [key for key in KEYS if key in points]
-    frame = (
-        grouped[keys].mean().join(grouped[keys].std(ddof=1), rsuffix="_sd").join(grouped["seed"].nunique().rename("n"))
-    )
+    deviations, seeds = grouped[keys].std(ddof=1).add_suffix("_sd"), grouped["seed"].nunique().rename("n")
+    frame = grouped[keys].mean().join(deviations).join(seeds)
     frame = frame.reset_index()
-    seeds = points.groupby("method")["seed"].nunique()
-    return frame[frame["n"] == frame["method"].map(seeds)].assign(mark="").reset_index(drop=True)
+    every = points.groupby("method")["seed"].nunique()
+    return frame[frame["n"] == frame["method"].map(every)].assign(mark="").reset_index(drop=True)
 
 
 def figures(result: Result, *, dark: bool = False) -> list[go.Figure]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 REFERENCES = ("original", "retrain", "retrain_warm")
 LOSSES = ("test_loss", "self_loss")
 KEYS = (*LOSSES, "test_accuracy", "self_accuracy", "score")  #: what is drawn or read out
+_LEAST = dict.fromkeys(LOSSES, 1e-6)  #: where a band ends that would leave a logarithmic axis
 S_MIN = 0.1  #: smallest scalar right of zero on the axis
 #: What the bands of one run show: columns ``…_se``, of the accuracies.
 ERRORS = "bands: ± one standard error of the test images"
@@ -119,7 +120,7 @@ def _line(rows: pd.DataFrame, method: str, origin: pd.DataFrame, spread: str) ->
     values = {key: _numbers(points[key]) for key in KEYS if key in points}
     low, high = (
         {
-            key: _numbers(points[key] + sign * points[f"{key}{spread}"])
+            key: _numbers((points[key] + sign * points[f"{key}{spread}"]).clip(lower=_LEAST.get(key)))
             for key in values
             if points.get(f"{key}{spread}", pd.Series(dtype=float)).notna().any()
         }

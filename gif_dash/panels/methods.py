@@ -58,11 +58,14 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
     def __init__(self, context: Context) -> None:
         self.chart = ChartWidget(position=MethodsSpec().mrs[0])
         self.curves = ChartWidget()
+        self._placed = self.curves.position  # where the panel itself has put that marker
         self.ours = Asking(context.reporter.guard(self._asked))
         self.drawn: tuple[Chart, Chart] | None = None  #: of the complete answer on the screen
         self.growing: tuple[Chart, Chart] | None = None  #: of the run that is followed
         self._tables: dict[str, pd.DataFrame] = {}  #: of that run, as far as they are known
         self._before: _Before | None = None  #: the answer before the one on the screen
+        self._question = MethodsSpec()  #: whose charts are on the screen
+        self._growing_mr = 0.0  #: at which a run is computing; 0: none
         self._shown_mr = 0.0
         super().__init__(context)
         self.chart.observe(self.guard(lambda _change: context.ticker.soon(self._mr_changed)), "position")
@@ -71,12 +74,8 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
 
     @property
     def mr(self) -> float:
-        """The modification ratio whose curves are shown: the nearest to the marker."""
-        spec = self._asked_spec()
-        return min(spec.mrs, key=lambda mr: abs(mr - self.chart.position))
-
-    def _asked_spec(self) -> MethodsSpec:
-        return self.running or (self.shown_spec() if self.result is not None else self.spec)
+        """The modification ratio whose curves are shown: the nearest to the marker, or that which is being computed."""
+        return self._growing_mr or min(self._question.mrs, key=lambda mr: abs(mr - self.chart.position))
 
     def restore_extra(self, query: Mapping[str, str]) -> list[str]:
         if "at-mr" not in query:
@@ -91,7 +90,8 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
         return []
 
     def extra_state(self) -> dict[str, str]:
-        return {"at-mr": f"{self.mr:g}"} if self.mr != self._asked_spec().mrs[0] else {}
+        position = min(self._question.mrs, key=lambda mr: abs(mr - self.chart.position))
+        return {"at-mr": f"{position:g}"} if position != self._question.mrs[0] else {}
 
     def _mr_changed(self) -> None:
         if not self._built:
@@ -107,7 +107,7 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
         self.verdicts = html("", "gd-verdicts")
         self.curves_title = html("", "gd-curves-title")
         self.published = html(tables.theirs() + f'<p class="gd-help">{words.against_published()}</p>', "gd-published")
-        self.differences = html("", "gd-differences")
+        self.differences = html("", "gd-differences", "gd-hidden")
         self.folds = (
             self._fold("The same at s = 1", self._at_one, "the methods' own prediction"),
             self._fold("Costs and best s", lambda: html(tables.costs_html(self._shown())), "HVPs, time, s"),
@@ -150,20 +150,20 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
 
     def _draw(self, sweep: pd.DataFrame, summary: pd.DataFrame, spec: MethodsSpec) -> tuple[Chart, Chart]:
         """Both charts; returns them without ghosts."""
-        values, before = spec.model_dump(mode="json"), self.growing or (None, None)
-        scores = pictures.over_mr(summary, values, before=before[0])
-        self._sweep, self._values = sweep, values
+        before = self.growing or (None, None)
+        self._sweep, self._question = sweep, spec
+        scores = pictures.over_mr(summary, spec.model_dump(mode="json"), before=before[0])
         ghost = self._ghost()
         self.chart.draw(scores.with_ghosts_of(ghost.scores if ghost else None))
         return scores, self._draw_curves(before[1])
 
     def _draw_curves(self, before: Chart | None = None) -> Chart:
         self._shown_mr = self.mr
-        chart = pictures.along_s(self._sweep, self._values, self.mr, before=before)
+        chart = pictures.along_s(self._sweep, self._question.model_dump(mode="json"), self.mr, before=before)
         ghost = self._ghost()
         self.curves.draw(add_ghosts(chart, ghost.curves if ghost is not None and ghost.mr == self.mr else None))
         seeds = pictures.at_mr(self._sweep, self.mr)["seed"].nunique()
-        over = f", mean over {seeds} seeds" if seeds > 1 else ""
+        over = f", mean over {seeds} seeds" if seeds > 1 else ", being computed" if self._growing_mr else ""
         self.curves_title.value = (
             f"<h3>Losses and accuracies against s at MR {self.mr:g} %{over} (Fig. 4)</h3>"
             '<p class="gd-help">MR is that of the marker in the first plot; its buttons change it.</p>'
@@ -172,7 +172,7 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
 
     def _ghost(self) -> _Before | None:
         """The answer before, if it is about the same scenario."""
-        fits = self._before is not None and self._before.scenario == self._asked_spec().scenario
+        fits = self._before is not None and self._before.scenario == self._question.scenario
         return self._before if fits else None
 
     def _remember(self) -> None:
@@ -185,6 +185,7 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
             return
         self._tables |= partial
         sweep, summary = (self._tables.get(name, EMPTY) for name in ("sweep", "summary"))
+        self._growing_mr, sweep = pictures.growing(sweep, self.running.mrs[0])
         self.growing = self._draw(sweep, summary, self.running)
         if len(summary):
             caption = "Ours, as far as computed; the numbers grow with every MR and seed"
@@ -194,9 +195,10 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
     def show_result(self, result: Result) -> None:
         if self.result is not None and self.result.spec != result.spec:
             self._remember()
-        self.growing, self._tables, self.result, self.running = None, {}, result, None
-        spec = self.shown_spec()
-        self.drawn = self._draw(result.tables["sweep"], result.tables["summary"], spec)
+        self._grown()
+        self.result = result
+        self.drawn = self._draw(result.tables["sweep"], result.tables["summary"], self.shown_spec())
+        self._marker_to_best(result)
         self._say(result)
         for fold in self.folds:
             fold.remove_class("gd-hidden")
@@ -205,12 +207,23 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
 
     def started(self) -> None:
         self._remember()
-        self.growing, self._tables = None, {}
+        self._grown()
         if self.running is not None:
             self._draw(EMPTY, EMPTY, self.running)
 
+    def _grown(self) -> None:
+        """Nothing grows any more, or yet."""
+        self.growing, self._tables, self._growing_mr = None, {}, 0.0
+
+    def _marker_to_best(self, result: Result) -> None:
+        """The second plot's marker goes to the first method's best s, unless the person has put it somewhere."""
+        rows = result.tables["summary"]
+        rows = rows[(rows["method"] == result.spec["methods"][0]) & (rows["mark"] == "best")]
+        if len(rows) and self.curves.position == self._placed:
+            self._placed = self.curves.position = float(rows["scalar"].iloc[0])
+
     def stopped(self) -> None:
-        self.growing, self._tables = None, {}
+        self._grown()
         if self.result is not None:
             self._draw(self.result.tables["sweep"], self.result.tables["summary"], self.shown_spec())
             self._say(self.result)
@@ -224,10 +237,12 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
             '<div class="gd-questions">'
             f"<section><h3>Is this a good edit?</h3><p>{words.good_edit(result)}</p></section>"
             f"<section><h3>Is this where retraining would land?</h3><p>{words.retraining_lands(result)}</p></section>"
-            f"</div><h3>Do the methods differ?</h3>{words.significance(result)}{odd}"
+            f"</div><h3>Do the methods differ?</h3>"
+            f'<div class="gd-methods-said">{words.significance(result)}</div>{odd}'
         )
         self.ours.html = tables.ours(result) + f'<p class="gd-help">{_PRESS} {words.facts(result)}</p>'
         self.differences.value = tables.differences_html(result)
+        (self.differences.remove_class if self.differences.value else self.differences.add_class)("gd-hidden")
 
     def _asked(self, what: str) -> None:
         """Open the class removal behind a score: of the first network."""
