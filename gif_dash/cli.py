@@ -23,7 +23,13 @@ from gif_dash.specs import LABELS, Spec, SpecError, allowed
 from gif_dash.terminal import show
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gif_dash import grid
     from gif_dash.compute.dask_executor import Cluster
+    from gif_dash.progress import Progress
+
+    Told = Callable[[int, grid.Outcome], None]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 #: Endings of files with tables.
@@ -389,9 +395,25 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
     @click.option("--out", type=_FILE, help="write the table (.csv, .parquet), or all tables and provenance (.json)")
     @click.option("--fresh", is_flag=True, help="compute even if the result is stored")
     @click.option("--grid", "axes", multiple=True, metavar="SETTING=VALUE,VALUE,...", help=_GRID)
+    @click.option("--workers", type=click.IntRange(1, 64), help="compute in so many processes of their own")
+    @click.option(
+        "--threads", type=click.IntRange(min=1), help="of each of --workers; the cores shared out, by default"
+    )
+    @_device
+    @_cluster
     @_folders
     @_own
-    def command(out: Path | None, fresh: bool, axes: tuple[str, ...], **texts: Any) -> None:
+    def command(
+        out: Path | None,
+        fresh: bool,
+        axes: tuple[str, ...],
+        workers: int | None,
+        threads: int | None,
+        cluster: Cluster | None,
+        **texts: Any,
+    ) -> None:
+        crew = Crew(workers, threads, cluster)
+        crew.check(fresh)
         own = ("save_model", "method", "at") if entry.edited else ()
         home = TakeHome(*(texts.pop(name, None) for name in own))
         if (listed := texts.pop("forget_file", None)) is not None:
@@ -400,9 +422,9 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
             texts["scenario"] = named[0]
         given = {name: text for name, text in texts.items() if text is not None}
         if axes:
-            _run_grid(spec, given, axes, out, fresh, home)
+            _run_grid(spec, given, axes, out, fresh, home, crew)
         else:
-            _run(spec, given, out, fresh, home)
+            _run(spec, given, out, fresh, home, crew)
 
     if entry.name == "removal":
         for option in (
@@ -412,6 +434,34 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
             click.option("--at", metavar="best|S", default="best", help="s of --save-model [default: best]"),
         ):
             option(command)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """Who computes: this process, unless there are workers or a cluster."""
+
+    workers: int | None
+    threads: int | None
+    cluster: Cluster | None
+
+    @property
+    def elsewhere(self) -> bool:
+        return self.workers is not None or self.cluster is not None
+
+    def check(self, fresh: bool) -> None:
+        if self.threads is not None and self.workers is None:
+            raise BadValue("--threads: goes with --workers")
+        if self.workers is not None and self.cluster is not None:
+            raise BadValue("--workers: a cluster (--scheduler) has workers of its own")
+        if fresh and self.elsewhere:
+            raise BadValue("--fresh: goes without --workers and --scheduler")
+
+    def run_cells(self, listed: Sequence[grid.Cell], progress: Progress, told: Told) -> grid.GridResult:
+        from gif_dash import parallel
+
+        return parallel.run_cells(
+            listed, progress, workers=self.workers or 1, threads=self.threads, cluster=self.cluster, told=told
+        )
 
 
 @dataclass(frozen=True)
@@ -461,7 +511,7 @@ def _writable(flag: str, path: Path, endings: tuple[str, ...]) -> None:
         raise BadValue(f"{flag}: there is no folder '{path.parent}'")
 
 
-def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool, home: TakeHome) -> None:
+def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool, home: TakeHome, crew: Crew) -> None:
     if out is not None:
         _writable("--out", out, _TABLES)
     with _sentences():
@@ -470,7 +520,7 @@ def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool,
         from gif_dash.api import run as compute
         from gif_dash.grid import first_rows
 
-        result = compute(spec, fresh=fresh)
+        result = _elsewhere(spec, crew) if crew.elsewhere else compute(spec, fresh=fresh)
         home.save(result)
     _write(out, result.table, result.to_json)
     show(_table(first_rows(result)))
@@ -480,8 +530,30 @@ def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool,
         click.echo(f"{len(result.table)} rows written to {out}")
 
 
+def _elsewhere(spec: Spec, crew: Crew) -> Result:
+    """The answer of a worker.
+
+    Raises:
+        click.ClickException: one sentence, if it failed.
+    """
+    from gif_dash.grid import Cell
+    from gif_dash.terminal import TerminalProgress
+
+    with TerminalProgress() as bar:
+        [outcome] = crew.run_cells([Cell(spec, {})], bar, lambda place, outcome: None).outcomes
+    if outcome.result is None:
+        raise click.ClickException(outcome.error)
+    return outcome.result
+
+
 def _run_grid(
-    kind: type[Spec], texts: dict[str, str], axes: tuple[str, ...], out: Path | None, fresh: bool, home: TakeHome
+    kind: type[Spec],
+    texts: dict[str, str],
+    axes: tuple[str, ...],
+    out: Path | None,
+    fresh: bool,
+    home: TakeHome,
+    crew: Crew,
 ) -> None:
     """Every cell is stored as soon as it is there; exit status 1 if one failed."""
     from gif_dash import grid
@@ -503,12 +575,15 @@ def _run_grid(
 
     def told(place: int, outcome: grid.Outcome) -> None:
         nonlocal done
-        done = place
+        done += 1
         click.echo(f"cell {place} of {len(listed)}: {outcome.cell}: {outcome}", err=True)
 
     with _sentences("--grid", tuple(values)), TerminalProgress() as bar:
         try:
-            found = grid.run_cells(listed, lambda head: grid.Headed(bar, head), fresh=fresh, told=told)
+            if crew.elsewhere:
+                found = crew.run_cells(listed, bar, told)
+            else:
+                found = grid.run_cells(listed, lambda head: grid.Headed(bar, head), fresh=fresh, told=told)
         except KeyboardInterrupt:
             again = "the same command" + (" without --fresh" if fresh else "")
             click.echo(

@@ -26,11 +26,13 @@ class ComputeServer:
     """What runs.
 
     Attributes:
+        folder: of the job table.
         environment: variables for the kernels of visitors; with them `gif_dash.compute.client.connect` finds the way.
         store: of results.
         executor: the workers.
     """
 
+    folder: Path
     environment: dict[str, str]
     store: Store
     executor: DaskExecutor
@@ -52,6 +54,7 @@ def start_server(
     begin: threading.Event | None = None,
     cluster: Cluster | None = None,
     limits: Limits = NO_LIMITS,
+    patient: bool = False,
 ) -> Iterator[ComputeServer]:
     """Start the compute side in the background; returns at once, and stops everything when left.
 
@@ -64,6 +67,7 @@ def start_server(
         begin: the workers are started once it is set; at once, by default.
         cluster: whose workers compute, instead of some of our own.
         limits: on what a visitor may want.
+        patient: whoever asks may start downloads and long trainings.
 
     Yields:
         What runs.
@@ -75,11 +79,11 @@ def start_server(
     store = open_store()
     executor = DaskExecutor(workers=workers, threads=threads, torch=torch, log=log, begin=begin, cluster=cluster)
     table = JobTable(folder)
-    dispatcher = Dispatcher(table, executor, store, warm=warm, limits=limits)
+    dispatcher = Dispatcher(table, executor, store, warm=warm, limits=limits, patient=patient)
     environment = {JOBS: str(folder), **{name: os.environ[name] for name in ("GIF_DASH_CACHE", "GIF_DASH_DATA")}}
     try:
         dispatcher.open()
-        yield ComputeServer(environment, store, executor)
+        yield ComputeServer(folder, environment, store, executor)
     finally:
         dispatcher.close()
         table.close()
