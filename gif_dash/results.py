@@ -73,8 +73,10 @@ class Result:
         Raises:
             ValueError: one sentence, if the result does not have it.
         """
-        scalar = self.scalar(method, s)
         entry = catalog.EXPERIMENTS[self.experiment]
+        if not entry.edited:
+            raise ValueError(f"a result of {self.experiment} has no edited models")
+        scalar = self.scalar(method, s)
         values = {name: value for name, value in self.spec.items() if name != "experiment"}
         edited = catalog.resolve(f"{entry.target.partition(':')[0]}:edited_model")
         return edited(catalog.resolve(entry.spec).parse(values), method, scalar, progress or Silent())

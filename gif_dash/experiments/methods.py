@@ -42,7 +42,7 @@ def run(spec: MethodsSpec, progress: Progress) -> Result:
     """Edit the scenario's network, and networks trained anew from other seeds, by every method at every MR.
 
     Returns:
-        tables ``sweep`` (the main one: the columns of class removal's, with group, class, seed, mr, and in marked rows
+        tables ``points`` (the main one: the columns of class removal's, with group, class, seed, mr, and in marked rows
         hvps, seconds, products, trust figures and distances), ``summary`` and ``differences`` (see `paired`). Methods
         that change all parameters have MR 100; references and the original have none, and the seconds of retraining.
 
@@ -94,7 +94,7 @@ class _Run:
         marked = _reported(table)
         return Result(
             {"experiment": self.spec.experiment, **self.spec.model_dump(mode="json")},
-            {"sweep": table, "summary": paired.summary(marked), "differences": paired.differences(marked)},
+            {"points": table, "summary": paired.summary(marked), "differences": paired.differences(marked)},
             self._provenance(),
         )
 
@@ -124,7 +124,7 @@ class _Run:
         file = pieces.place(self.spec.piece(place.number, place.classes), prepared.card.fingerprint, place.number)
         if (found := pieces.read(file)) is not None:
             self._follow(found)
-            return Result(found.spec, {"sweep": found.table.assign(group=place.group)}, found.provenance)
+            return Result(found.spec, {"points": found.table.assign(group=place.group)}, found.provenance)
         if not self.unhurried and not first:
             self._leave_out()
             return None
@@ -196,7 +196,7 @@ class _Told:
     def partial(self, table: str, make: Callable[[], pd.DataFrame]) -> None:
         """What grows is the sweep at one MR: all its points, and of whatever came before the reported rows only."""
         mr = self.mr
-        self._progress.partial(table, lambda: self._all(self.labelled(make(), mr)))
+        self._progress.partial("points", lambda: self._all(self.labelled(make(), mr)))
 
     def grown(self, rows: pd.DataFrame) -> None:
         """One MR (or the references) of the piece is finished."""
@@ -258,7 +258,7 @@ class Piece(Removal):
         table = pd.concat(self.told.finished, ignore_index=True).assign(products=self.solving.products)
         facts = {"seed": self.number, "shares": self.shares, "missing": self.missing, "impatient": self.late}
         known = {**self.provenance(None, self.retrained), **facts}
-        return Result(self.spec.model_dump(mode="json"), {"sweep": table}, known)
+        return Result(self.spec.model_dump(mode="json"), {"points": table}, known)
 
     def _full(self, gradient: Tensor) -> dict[Method, Update]:
         """H⁻¹g, which is IF and, restricted to J, PIF at every MR: one solve for all of them."""

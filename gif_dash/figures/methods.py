@@ -133,7 +133,7 @@ def along_s(sweep: pd.DataFrame, spec: Mapping[str, Any], mr: float, *, before: 
     method's best s is the geometric mean. With one seed everything is drawn, with bands of one standard error.
 
     Args:
-        sweep: the table of that name, complete or partial; may be empty.
+        sweep: the table ``points``, complete or partial; may be empty.
         spec: the question.
         mr: one of its modification ratios.
         before: what was on the screen during the same run.
@@ -168,7 +168,7 @@ def growing(sweep: pd.DataFrame, first: float) -> tuple[float, pd.DataFrame]:
     """What a run is computing just now: its MR, and the rows of that network, as if it were the only one.
 
     Args:
-        sweep: the partial table; of finished pieces it has the reported rows only.
+        sweep: the partial table ``points``; of finished pieces it has the reported rows only.
         first: the MR that is said while there is none yet.
     """
     if not len(sweep):
@@ -206,7 +206,7 @@ def figures(result: Result, *, dark: bool = False) -> list[go.Figure]:
         *(
             replace(chart, title=f"MR {mr:g} %: {chart.title}")
             for mr in result.spec["mrs"]
-            for chart in (along_s(result.tables["sweep"], result.spec, float(mr)),)
+            for chart in (along_s(result.tables["points"], result.spec, float(mr)),)
         ),
     )
     return [to_plotly(chart, dark=dark, height=420 if place == 0 else 640) for place, chart in enumerate(charts)]

@@ -311,7 +311,7 @@ def costs_html(result: Result) -> str:
 
 def marked_html(result: Result) -> str:
     """Every network at its best s and at s = 1: one row per class, seed, MR and method."""
-    table = result.tables["sweep"]
+    table = result.tables["points"]
     rows = table[(table["mark"] != "") | table["scalar"].isna()]
     names = [
         "class",

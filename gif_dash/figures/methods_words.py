@@ -54,7 +54,7 @@ def retraining_lands(result: Result) -> str:
     if not len(best):
         return "<b>Cannot be said.</b>"
     first = best.iloc[0]
-    rows = result.tables["sweep"]
+    rows = result.tables["points"]
     rows = rows[(rows["group"] == "chosen") & (rows["method"] == first["method"]) & (rows["mr"] == first["mr"])]
     at_one, at_best = rows[rows["mark"] == "one"], rows[rows["mark"] == "best"]
     name = f"{escape(label(str(first['method'])))}{_at(first)}"
@@ -160,7 +160,7 @@ def oddities(result: Result) -> list[str]:
     said = []
     if missing := result.provenance.get("incomplete"):
         said.append(f"Missing: {escape(str(missing))}.")
-    marked = result.tables["sweep"]
+    marked = result.tables["points"]
     marked = marked[marked["mark"] == "best"]
     bad = marked[~marked["self_loss"].map(math.isfinite)]
     if len(bad):
@@ -263,7 +263,8 @@ def _overall(verdicts: Sequence[str], a: str, b: str) -> str:
 
 def _against_gradient(rows: pd.DataFrame, n: int) -> str:
     if n < 2 or not len(rows):
-        return "The gradient step costs one gradient; compare it with the others in the plot." if len(rows) else ""
+        best = rows[rows["a"].isin(["gif", "fif", "pif"])]
+        return "<br>".join(_compared(part, n) for _, part in best.groupby("a", sort=False))
     better = rows[rows["verdict"] == "a higher"]
     worse = rows[rows["verdict"] == "b higher"]
     words = [f"Against the gradient step, which costs one gradient, in {len(rows)} comparisons:"]

@@ -184,7 +184,7 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
         if self.running is None:
             return
         self._tables |= partial
-        sweep, summary = (self._tables.get(name, EMPTY) for name in ("sweep", "summary"))
+        sweep, summary = (self._tables.get(name, EMPTY) for name in ("points", "summary"))
         self._growing_mr, sweep = pictures.growing(sweep, self.running.mrs[0])
         self.growing = self._draw(sweep, summary, self.running)
         if len(summary):
@@ -197,7 +197,7 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
             self._remember()
         self._grown()
         self.result = result
-        self.drawn = self._draw(result.tables["sweep"], result.tables["summary"], self.shown_spec())
+        self.drawn = self._draw(result.tables["points"], result.tables["summary"], self.shown_spec())
         self._marker_to_best(result)
         self._say(result)
         for fold in self.folds:
@@ -225,7 +225,7 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
     def stopped(self) -> None:
         self._grown()
         if self.result is not None:
-            self._draw(self.result.tables["sweep"], self.result.tables["summary"], self.shown_spec())
+            self._draw(self.result.tables["points"], self.result.tables["summary"], self.shown_spec())
             self._say(self.result)
         else:
             self._draw(EMPTY, EMPTY, self.spec)

@@ -62,7 +62,7 @@ def answer(spec: MethodsSpec = SPEC, **changes: Any) -> Result:
                 rows += [row(method, seed, mr, 1.0, "one"), row(method, seed, mr, best, "best")]
     table = pd.DataFrame(rows)
     marked = table[(table["mark"] != "") | table["scalar"].isna()]
-    tables = {"sweep": table, "summary": summary(marked), "differences": differences(marked)}
+    tables = {"points": table, "summary": summary(marked), "differences": differences(marked)}
     provenance = {
         "seconds": 20.0,
         "hvps": 99,

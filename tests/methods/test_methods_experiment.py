@@ -156,7 +156,7 @@ def test_what_streams_is_the_growing_sweep_and_of_the_rest_the_reported_rows() -
     told = Interrupted("Seed 2 of 2, MR 50 %")
     with pytest.raises(Cancelled):
         methods.run(ask(seeds=2, methods=("fif",), seed=12), told)
-    table = told.tables["sweep"]
+    table = told.tables["points"]
     points = table[(table["mark"] == "") & table["scalar"].notna()]
     assert set(zip(points["seed"], points["mr"], strict=True)) == {(1, 50.0)}
     assert len(table[table["mark"] == "best"]) == 4

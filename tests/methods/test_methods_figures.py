@@ -15,6 +15,7 @@ from gif_dash.figures import methods_tables as tables
 from gif_dash.figures import methods_words as words
 from gif_dash.figures import removal
 from gif_dash.figures.chart import Axis, Chart, Line, Quantity, runs, to_plotly
+from gif_dash.figures.history import best_scores, numbers
 from gif_dash.figures.theme import style
 from gif_dash.specs import MethodsSpec
 
@@ -70,7 +71,7 @@ def test_class_removal_draws_its_standard_errors() -> None:
 
 def test_curves_are_means_of_the_points_that_all_seeds_have() -> None:
     result = answer()
-    chart = pictures.along_s(result.tables["sweep"], result.spec, 10.0)
+    chart = pictures.along_s(result.tables["points"], result.spec, 10.0)
     gif = next(line for line in chart.lines if line.key == "gif")
     assert gif.x == (0.0, 0.1, 1.0, 10.0, 100.0)  # neither seed's own fine point
     assert gif.values["self_loss"] == pytest.approx((1.5, 1.6, 2.5, 11.5, 101.5))
@@ -86,7 +87,7 @@ def test_curves_are_means_of_the_points_that_all_seeds_have() -> None:
 
 def test_one_seed_keeps_all_points_and_the_error_of_the_images() -> None:
     result = answer(ONE)
-    chart = pictures.along_s(result.tables["sweep"], result.spec, 30.0)
+    chart = pictures.along_s(result.tables["points"], result.spec, 30.0)
     gif = next(line for line in chart.lines if line.key == "gif")
     assert 20.0 in gif.x
     assert gif.high["test_accuracy"][0] == pytest.approx(98.5)
@@ -95,7 +96,7 @@ def test_one_seed_keeps_all_points_and_the_error_of_the_images() -> None:
 
 def test_a_band_never_leaves_a_logarithmic_axis() -> None:
     result = answer()
-    table = result.tables["sweep"]
+    table = result.tables["points"]
     table.loc[table["seed"] == 1, "self_loss"] *= 100
     chart = pictures.along_s(table, result.spec, 10.0)
     assert all(value > 0 for line in chart.lines for value in line.low["self_loss"])
@@ -134,7 +135,7 @@ def test_nothing_is_drawn_of_nothing() -> None:
 
 
 def test_growing_is_the_last_network() -> None:
-    table = answer().tables["sweep"]
+    table = answer().tables["points"]
     mr, rows = pictures.growing(table[table["mr"] != 100], 10.0)
     assert mr == 30.0
     assert set(rows["seed"]) == {1}
@@ -245,3 +246,10 @@ def test_no_method_with_a_score() -> None:
     result.tables["summary"]["score"] = math.nan
     assert "Cannot be said" in words.good_edit(result)
     assert "Cannot be said" in words.retraining_lands(result)
+
+
+def test_history_makes_no_single_number_of_many_networks() -> None:
+    result = answer()
+    columns = {name: list(column) for name, column in result.tables.get("sweep", pd.DataFrame()).items()}
+    assert best_scores(columns) == {}
+    assert len(numbers(result.tables)) == 0

@@ -89,14 +89,14 @@ def test_a_run_grows_and_ends() -> None:
     panel, _ = opened(fake)
     assert fake.submitted == [SPEC]
     result = answer()
-    table, summary = result.tables["sweep"], result.tables["summary"]
+    table, summary = result.tables["points"], result.tables["summary"]
     part = table[(table["seed"] == 0) & (table["mr"] != 30) & (table["method"] != "if")]
-    view = View("running", stage="Seed 1 of 2", version=1, partial={"sweep": part})
+    view = View("running", stage="Seed 1 of 2", version=1, partial={"points": part})
     fake.views["ticket-1"] = view
     panel.context.ticker.tick()
     assert "at MR 10 %, being computed" in panel.curves_title.value
     assert len(panel.curves.chart["lines"]) == 2
-    fake.views["ticket-1"] = replace(view, version=2, partial={"sweep": part, "summary": summary})
+    fake.views["ticket-1"] = replace(view, version=2, partial={"points": part, "summary": summary})
     panel.context.ticker.tick()
     assert "as far as computed" in panel.ours.html
     assert len(panel.chart.chart["lines"]) == 3
@@ -142,14 +142,14 @@ def test_folds_and_exports() -> None:
     page = panel.export_html()
     assert "As published" in page
     assert "from gif_dash import MethodsSpec, run" in page
-    assert next(iter(panel.export_tables())) == "sweep"
+    assert next(iter(panel.export_tables())) == "points"
     assert len(panel.export_figures()) == 3
 
 
 def test_other_classes_have_a_fold_of_their_own() -> None:
     spec = SPEC.model_copy(update={"others": "yes"})
     result = answer(spec)
-    for name in ("sweep", "summary", "differences"):
+    for name in ("points", "summary", "differences"):
         table = result.tables[name]
         result.tables[name] = pd.concat([table, table.assign(group="others")], ignore_index=True)
     panel, _ = opened(client(result), spec)
