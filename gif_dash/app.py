@@ -47,6 +47,7 @@ TABS = (
     Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
     Tab("methods", "Methods", "gif_dash.panels.methods:MethodsPanel"),
     Tab("backdoor", "Backdoor", "gif_dash.panels.backdoor:BackdoorPanel"),
+    Tab("layers", "Layers", "gif_dash.panels.layers:LayersPanel"),
     Tab("history", "History", "gif_dash.panels.history:HistoryPanel"),
 )
 

@@ -133,6 +133,13 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.spectrum:run",
             "gif_dash.figures.spectrum_words:summary",
         ),
+        ExperimentEntry(
+            "layers",
+            "Layers",
+            "gif_dash.specs:LayersSpec",
+            "gif_dash.experiments.layers:run",
+            "gif_dash.figures.layers_words:summary",
+        ),
     )
 }
 

@@ -43,7 +43,6 @@ def curves(shares: pd.DataFrame, lissa: pd.DataFrame, spec: Mapping[str, Any]) -
     counted = f"of the {spec['count']} largest"
     quantities = (
         Quantity("negative_share", "Negative eigenvalues", "%", 1, _range(_PERCENT, lines, "negative_share"), counted),
-        Quantity("lambda_min", "Smallest eigenvalue", "", 4, _around(lines, "lambda_min"), "LiSSA needs it above 0"),
         Quantity(
             "negative_share_all",
             "Negative eigenvalues",
@@ -52,6 +51,7 @@ def curves(shares: pd.DataFrame, lissa: pd.DataFrame, spec: Mapping[str, Any]) -
             _range(_PERCENT, lines, "negative_share_all"),
             "of all",
         ),
+        Quantity("lambda_min", "Smallest eigenvalue", "", 4, _around(lines, "lambda_min"), "LiSSA needs it above 0"),
         Quantity("test_accuracy", "Test accuracy", "%", 1, Axis("%", "linear", -3.0, 103.0), "of that network"),
         Quantity("lambda_max", "Largest eigenvalue", "", 3),
         Quantity("theta_norm", "‖θ‖", "", 2),

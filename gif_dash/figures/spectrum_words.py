@@ -58,8 +58,8 @@ def _one(result: Result, loss: str, shares: pd.DataFrame, lissa: pd.DataFrame) -
     said = [
         f"At α = {float(first['alpha']):g}, {number(first['negative_share'], 1)} % of the "
         f"{int(first['count'])} eigenvalues of largest magnitude are negative, and "
-        f"{number(first['negative_share_all'], 1)} % of all {int(first['p']):,}".replace(",", "\u202f")
-        + f"; the smallest is {significant(float(first['lambda_min']))}."
+        f"{number(first['negative_share_all'], 1)} % of all {_whole(first['p'])}; the smallest is "
+        f"{significant(float(first['lambda_min']))}."
     ]
     if len(rows) > 1:
         said.append(
@@ -82,6 +82,10 @@ def _one(result: Result, loss: str, shares: pd.DataFrame, lissa: pd.DataFrame) -
             f"{number(float(dead['test_accuracy'].min()), 0)} %): there the regulariser alone makes the spectrum."
         )
     return " ".join(said)
+
+
+def _whole(value: float) -> str:
+    return f"{int(value):,}".replace(",", "\u202f")
 
 
 def _lissa_words(loss: str, lissa: pd.DataFrame) -> str:
@@ -130,7 +134,7 @@ def facts(result: Result) -> str:
     spec, known = result.spec, result.provenance
     network = "784-8-8-10 or alike" if spec["net"] == "dense" else "the scenario's own network"
     parts = [
-        f"{int(known['p']):,} parameters ({network})".replace(",", "\u202f"),
+        f"{_whole(known['p'])} parameters ({network})",
         f"regulariser {regulariser(spec)}",
         f"{known['curvature_examples']} {'training' if spec['images'] == 'train' else 'test'} images",
         f"{known['hvps']} Hessian-vector products, float64",
@@ -182,8 +186,8 @@ _LISSA = {
     "verdict": "By the eigenvalues",
     "measured": "Residual measured",
     "residual_last": "Last residual",
-    "residual_ratio": "Last ÷ the one before",
-    "factor": "In the long run",
+    "residual_ratio": "% per step, at the end",
+    "factor": "% per step, in the long run",
     "steps": "Steps",
     "scale": "Scale",
     "scale_needed": "Scale above",
