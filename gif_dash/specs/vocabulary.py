@@ -73,4 +73,6 @@ LABELS: dict[str, str] = {
     "test-first": "first test images (as published)",
     "auto": "automatic",
     "lanczos": "Lanczos",
+    "no": "no",
+    "yes": "yes",
 }
