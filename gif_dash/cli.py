@@ -376,7 +376,7 @@ def _options(spec: type[Spec]) -> Decorator:
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         defaults = spec().model_dump(mode="json")
         for name, info in reversed(spec.model_fields.items()):
-            default = ",".join(map(str, defaults[name])) if isinstance(defaults[name], list) else defaults[name]
+            default = spelling.written(defaults[name])
             rule = allowed(spec, name)
             many = " (several with commas)" if spelling.is_list(spec, name) else ""
             help = f"{info.description}{f'; {rule}' if rule else ''}{many} [default: {default}]"
@@ -518,12 +518,11 @@ def _run(kind: type[Spec], texts: dict[str, str], out: Path | None, fresh: bool,
         spec = kind.parse({name: spelling.parse_text(kind, name, text) for name, text in texts.items()})
         home.check(spec)
         from gif_dash.api import run as compute
-        from gif_dash.grid import first_rows
 
         result = _elsewhere(spec, crew) if crew.elsewhere else compute(spec, fresh=fresh)
         home.save(result)
     _write(out, result.table, result.to_json)
-    show(_table(first_rows(result)))
+    show(_table(result.summary()))
     if said := result.provenance.get("incomplete"):
         click.echo(said)
     if out is not None:

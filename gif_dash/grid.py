@@ -15,7 +15,6 @@ from typing import Any
 
 import pandas as pd
 
-from gif_dash import catalog
 from gif_dash.compute import cards
 from gif_dash.compute.client import execute
 from gif_dash.compute.keys import scenario_of
@@ -101,7 +100,7 @@ class GridResult:
 
     def summary(self) -> pd.DataFrame:
         """The rows that a terminal shows, joined as `table`."""
-        return self._joined(first_rows)
+        return self._joined(Result.summary)
 
     def to_json(self) -> str:
         """Every cell with its question, tables, provenance, or the sentence that says why it failed."""
@@ -250,13 +249,6 @@ def spelled(value: Any) -> str:
 
 def _named(name: str, result: Result) -> pd.DataFrame | None:
     return result.tables.get(name)
-
-
-def first_rows(result: Result) -> pd.DataFrame:
-    """The rows that one looks at first: the experiment's own choice, or its main table."""
-    choose = catalog.EXPERIMENTS[result.experiment].summary
-    frame: pd.DataFrame = catalog.resolve(choose)(result) if choose else result.table
-    return frame
 
 
 def _listed(kind: type[Spec], name: str, item: Any) -> Any:

@@ -37,6 +37,14 @@ class Result:
         """The main table."""
         return next(iter(self.tables.values()))
 
+    def summary(self) -> pd.DataFrame:
+        """The rows and columns that one looks at first: the experiment's own choice, or the main table."""
+        entry = catalog.EXPERIMENTS.get(self.experiment)
+        if entry is None or not entry.summary:
+            return self.table
+        frame: pd.DataFrame = catalog.resolve(entry.summary)(self)
+        return frame
+
     def scalar(self, method: str, at: float | str = "best") -> float:
         """The influence scalar s behind a wish: a number, or ``best`` for the method's best s.
 

@@ -145,6 +145,9 @@ def _title(kind: type[Spec], name: str) -> str:
     return kind.model_fields[name].title or name if name in kind.model_fields else name
 
 
+#: Experiments whose runs are compared number by number.
+COMPARED = ("removal", "toy")
+
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +306,46 @@ def numbers_html(table: pd.DataFrame, *, caption: str) -> str:
     )
 
 
+def summary_html(result: Result, *, caption: str) -> str:
+    """What one looks at first, of experiments whose numbers are not a removal's, as an HTML table."""
+    return _frame_html(result.summary(), caption)
+
+
+def summaries(a: Result, b: Result) -> pd.DataFrame | None:
+    """B − A of two summaries in all numbers, beside the words that name the rows; None if their rows are not the same.
+
+    The numbers that name rows, too (an MR, an α), differ by nothing and are shown as they are.
+    """
+    left, right = a.summary().reset_index(drop=True), b.summary().reset_index(drop=True)
+    if list(left.columns) != list(right.columns) or len(left) != len(right):
+        return None
+    numeric = [name for name in left if pd.api.types.is_numeric_dtype(left[name])]
+    words = [name for name in left if name not in numeric]
+    if not left[words].equals(right[words]):
+        return None
+    same = [name for name in numeric if left[name].equals(right[name])]
+    shown = left[[*words, *same]].copy()
+    for name in numeric:
+        if name not in same:
+            shown[f"{name}, B − A"] = right[name] - left[name]
+    return shown
+
+
+def _frame_html(frame: pd.DataFrame, caption: str) -> str:
+    def told(value: Any) -> str:
+        return significant(value, 4) if isinstance(value, float) else LABELS.get(str(value), str(value))
+
+    formats = {str(name): told for name in frame.columns}
+    return html_table(frame, caption=caption, formats=formats, limit=200)
+
+
+def summaries_html(a: Result, b: Result) -> str:
+    """Both summaries below one another, and before them what differs, where their rows are the same."""
+    parts = [_frame_html(frame, "Differences, B − A")] if (frame := summaries(a, b)) is not None else []
+    parts += [summary_html(result, caption=name) for name, result in (("A", a), ("B", b))]
+    return "".join(parts)
+
+
 # --- where numbers come from ------------------------------------------------------------------------------------------
 
 
@@ -355,7 +398,7 @@ def caveats(a: Result, b: Result, *, same_data: bool) -> list[str]:
             f"A is {_experiment(a.spec)}, B is {_experiment(b.spec)}: there are no numbers that both have, "
             "and no curves to lay over each other."
         ]
-    if a.experiment != "removal":
+    if a.experiment == "toy":
         return []
     if a.spec["scenario"] != b.spec["scenario"]:
         return ["A and B are of different scenarios: their scores are of different networks and of different data."]

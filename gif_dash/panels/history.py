@@ -328,9 +328,11 @@ class HistoryPanel:
         self._picture(figures.picture(result))
         if result.experiment == "removal":
             self.words.value = f'{scores_html(result)}<p class="gd-help">{facts(result)}</p>'
-        else:
+        elif result.experiment == "toy":
             table = figures.numbers(result.tables)
             self.words.value = figures.numbers_html(table, caption="At the end of the way") if len(table) else ""
+        else:
+            self.words.value = figures.summary_html(result, caption="What one looks at first; the CSV has all")
         if not row.old_code:
             return []
         return [
@@ -342,7 +344,7 @@ class HistoryPanel:
         """Both runs' curves and all differences; returns what must be known of them."""
         both = a.experiment == b.experiment == "removal"
         self._picture(figures.overlay(*(curves(run.tables["sweep"], run.spec) for run in (a, b))) if both else None)
-        table, same_data = self.compared(), row_a.fingerprint == row_b.fingerprint
+        same_data = row_a.fingerprint == row_b.fingerprint
         asked = figures.questions(a.spec, b.spec, self._classes.get(row_a.fingerprint, ()) if same_data else ())
         origins = figures.origins(
             *(
@@ -352,8 +354,7 @@ class HistoryPanel:
         )
         self.words.value = "".join(
             [
-                figures.differences_html(table, [*figures.SCORES, *figures.ENDS], caption="Differences in numbers"),
-                figures.differences_html(table, figures.COSTS, caption="Differences in cost, of the solves"),
+                self._differences(a, b),
                 '<div class="gd-two-tables"><div>',
                 figures.pair_html(asked, caption="What was asked differently", title="Setting"),
                 "</div><div>",
@@ -363,6 +364,17 @@ class HistoryPanel:
         )
         return figures.caveats(a, b, same_data=same_data)
 
+    def _differences(self, a: Result, b: Result) -> str:
+        if not {a.experiment, b.experiment} <= set(figures.COMPARED):
+            return figures.summaries_html(a, b)
+        table = self.compared()
+        return "".join(
+            [
+                figures.differences_html(table, [*figures.SCORES, *figures.ENDS], caption="Differences in numbers"),
+                figures.differences_html(table, figures.COSTS, caption="Differences in cost, of the solves"),
+            ]
+        )
+
     def _picture(self, chart: Any) -> None:
         if chart is None:
             self.chart.add_class("gd-hidden")
@@ -371,7 +383,12 @@ class HistoryPanel:
         self.chart.remove_class("gd-hidden")
 
     def compared(self) -> pd.DataFrame:
-        """`figures.differences` of the two chosen runs, as the CSV has it."""
+        """What the two chosen runs differ in, as the CSV has it: `figures.differences`, or `figures.summaries`."""
+        one, other = self.results
+        if not {one.experiment, other.experiment} <= set(figures.COMPARED):
+            table = figures.summaries(one, other)
+            both = [one.summary().assign(run="A"), other.summary().assign(run="B")]
+            return table if table is not None else pd.concat(both, ignore_index=True)
         a, b = (figures.numbers(result.tables) for result in self.results)
         return figures.differences(a, b)
 

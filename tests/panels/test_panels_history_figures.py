@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from panels_fakes import result, row, sweep
 
+from gif_dash import catalog
 from gif_dash.figures import history
 from gif_dash.figures.chart import Chart, to_plotly
 from gif_dash.figures.removal import curves
 from gif_dash.progress import Silent
+from gif_dash.results import Result
 from gif_dash.specs import RemovalSpec, ToySpec
 
 A = RemovalSpec(forget_classes=(2,), methods=("gif", "fif"))
@@ -281,3 +283,20 @@ def test_what_is_called_self_differs_with_what_is_removed() -> None:
     notes = {quantity.key: quantity.note for quantity in both.quantities}
     assert notes["self_loss"] == "what was removed"
     assert notes["test_loss"] == "other classes"
+
+
+def test_other_experiments_are_compared_by_their_summaries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(catalog.EXPERIMENTS, "toy", replace(catalog.EXPERIMENTS["toy"], summary=""))
+
+    def run(*scores: float, names: tuple[str, ...] = ("gif", "<b>")) -> Result:
+        table = pd.DataFrame({"method": names, "mr": [5.0, 10.0], "score": scores})
+        return Result({"experiment": "toy"}, {"cells": table})
+
+    found = history.summaries(run(0.5, 0.75), run(0.75, 0.5))
+    assert found is not None
+    assert found.to_dict("list") == {"method": ["gif", "<b>"], "mr": [5.0, 10.0], "score, B − A": [0.25, -0.25]}
+    assert history.summaries(run(0.5, 0.75), run(0.5, 0.75, names=("fif", "pif"))) is None
+    text = history.summaries_html(run(0.5, 0.75), run(0.75, 0.5))
+    assert "GIF" in text
+    assert "<b>" not in text
+    assert text.count("<table") == 3
