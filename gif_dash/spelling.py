@@ -36,15 +36,16 @@ def changed(spec: Spec) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != defaults[name]}
 
 
-def _text(value: Any) -> str:
+def written(value: Any) -> str:
+    """A JSON value of a field as people type it."""
     if isinstance(value, list):
-        return ",".join(map(str, value))
+        return ",".join(map(written, value))
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
 def to_query(spec: Spec) -> dict[str, str]:
     """Query parameters of a link that restores the spec (the experiment's name is not among them)."""
-    return {flag(name): _text(value) for name, value in changed(spec).items()}
+    return {flag(name): written(value) for name, value in changed(spec).items()}
 
 
 def to_query_string(spec: Spec) -> str:
@@ -80,7 +81,7 @@ def parse_text(spec: type[Spec], name: str, text: str) -> Any:
 
 def to_cli(spec: Spec) -> str:
     """The command that computes the spec."""
-    flags = [f"--{flag(name)} {_text(value)}" for name, value in changed(spec).items()]
+    flags = [f"--{flag(name)} {written(value)}" for name, value in changed(spec).items()]
     return " ".join(["gif-dash run", spec.experiment, *flags]) + catalog.flags(getattr(spec, "scenario", ""))
 
 
