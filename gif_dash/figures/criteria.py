@@ -201,7 +201,7 @@ def along_s(curves: pd.DataFrame, cells: pd.DataFrame, spec: Mapping[str, Any], 
         scalars = tuple(float(scalar) for scalar in rows["scalar"])
         lines.append(Line(criterion, label(criterion), style(criterion), scalars, values))
         best = cells[(cells["criterion"] == criterion) & (cells["mr"] == mr) & (cells["mark"] == "best")]["scalar"]
-        marks += [Mark(float(s), f"{label(criterion)}: {significant(float(s))}", style(criterion)) for s in best]
+        marks += [Mark(float(s), f"best s of {label(criterion)}: {significant(float(s))}", style(criterion)) for s in best]
     levels = _levels(cells)
     return Chart(
         title=f"Along the influence scalar at MR {mr:g} %",

@@ -97,9 +97,16 @@ def differences_html(cells: pd.DataFrame, mark: str) -> str:
             "self_loss": "Self loss",
             "test_loss": "Test loss",
         },
-        formats={"mr": lambda mr: f"{mr:g}"},
+        formats={
+            "mr": lambda mr: f"{mr:g}",
+            **dict.fromkeys(("pair", *(quantity for quantity, _ in COMPARED)), _as_it_is),
+        },
         row_header="pair",
     )
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 def _where(mark: str) -> str:
