@@ -165,7 +165,7 @@ def scores_html(result: Result) -> str:
             "seconds": lambda value: number(value, 2),
         },
     )
-    return ours + published_html()
+    return f'{ours}<div style="margin-top:18px">{published_html()}</div>'
 
 
 def _with_error(value: float, error: float, decimals: int) -> str:
