@@ -32,6 +32,8 @@ from gif_dash.specs import Method, MethodsSpec
 from gif_dash.specs.methods import EVERYWHERE
 from gif_dash.spelling import to_cli
 
+#: Seconds after which a click starts no further piece: others wait for the worker. The next click goes on from there.
+LONGEST_CLICK = 300.0
 #: MR of the methods that change all parameters.
 ALL = 100.0
 #: The first columns of the main table.
@@ -82,6 +84,7 @@ class _Run:
         quick = entry.quick if entry else base.card.seconds.get("train", 0.0) <= LONG_TRAINING
         self.unhurried = progress.patient or quick  # as `Editing.may_train`, which is about references
         self.done: list[Result] = []
+        self.computed = 0  # of these, by this run
         self.missing: list[str] = []
         self.impatient = False
 
@@ -112,7 +115,6 @@ class _Run:
 
     def _piece(self, place: _Place) -> Result | None:
         """One piece: found, or computed and kept; None if it would take longer than this asker may wait."""
-        first = not self.done
         try:
             if not self.unhurried and not is_trained(self.base, place.number):
                 self._leave_out()
@@ -125,12 +127,14 @@ class _Run:
         if (found := pieces.read(file)) is not None:
             self._follow(found)
             return Result(found.spec, {"points": found.table.assign(group=place.group)}, found.provenance)
-        if not self.unhurried and not first:
-            self._leave_out()
+        late = not self.progress.patient and self.watch.total > LONGEST_CLICK
+        if self.computed and (late or not self.unhurried):
+            self._leave_out("Run again goes on with them; the whole takes " if self.unhurried else "")
             return None
         told = _Told(self.progress, place, [piece.table for piece in self.done])
         with Piece(self.spec, place.number, place.classes, prepared, told) as piece:
             computed = piece.run()
+        self.computed += 1
         self._follow(computed)
         if not computed.provenance["impatient"]:
             pieces.write(file, computed)
@@ -142,10 +146,10 @@ class _Run:
         for sentence in piece.provenance["missing"]:
             self._miss(sentence)
 
-    def _leave_out(self) -> None:
-        """A click computes one piece and trains nothing that takes minutes; a person at a terminal may wait."""
+    def _leave_out(self, how: str = "") -> None:
+        """What a click does: one piece at least, no more after some minutes, and no training of minutes."""
         self.impatient = True
-        self._miss(f"more seeds or classes take long and are not here yet: run {to_cli(self.spec)}")
+        self._miss(f"more seeds or classes take long and are not here yet: {how or 'run '}{to_cli(self.spec)}")
 
     def _miss(self, sentence: str) -> None:
         if sentence not in self.missing:

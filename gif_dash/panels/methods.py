@@ -14,6 +14,7 @@ from gif_dash.figures import methods_tables as tables
 from gif_dash.figures import methods_words as words
 from gif_dash.figures.chart import Chart
 from gif_dash.figures.removal import add_ghosts
+from gif_dash.figures.tables import duration
 from gif_dash.panels.asking import Asking
 from gif_dash.panels.bars import Fold, html
 from gif_dash.panels.base import Context
@@ -243,6 +244,15 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
         self.ours.html = tables.ours(result) + f'<p class="gd-help">{_PRESS} {words.facts(result)}</p>'
         self.differences.value = tables.differences_html(result)
         (self.differences.remove_class if self.differences.value else self.differences.add_class)("gd-hidden")
+
+    def estimate(self) -> str:
+        """From the last run: so many seconds for each network and group of classes."""
+        if self.result is None or not self.result.provenance.get("pieces"):
+            return super().estimate()
+        each = float(self.result.provenance["seconds"]) / len(self.result.provenance["pieces"])
+        classes = len(self.card.classes) if self.card is not None else 0
+        count = self.spec.seeds + (classes - len(self.spec.forget_classes) if self.spec.others == "yes" else 0)
+        return f" (about {duration(each * count)} in all, and trainings; what is there is not computed again)"
 
     def _asked(self, what: str) -> None:
         """Open the class removal behind a score: of the first network."""

@@ -192,6 +192,15 @@ def test_a_click_trains_nothing_that_takes_minutes(monkeypatch: pytest.MonkeyPat
     assert pieces.read(pieces.place(spec.piece(0, (0, 1)), prepared.card.fingerprint, 0)) is None
 
 
+def test_a_click_computes_for_minutes_only_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(methods, "LONGEST_CLICK", 0.0)
+    spec = ask(seeds=3, methods=("gradient",), seed=14)
+    for done in (1, 2, 3):
+        result = methods.run(spec, Impatient())
+        assert result.tables["summary"]["n"].max() == done
+        assert ("Run again goes on" in result.provenance["incomplete"]) == result.provenance["impatient"] == (done < 3)
+
+
 def test_a_click_gets_what_a_patient_asker_computed(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods, "LONG_TRAINING", -1.0)
     spec = MethodsSpec.parse({name: value for name, value in result.spec.items() if name != "experiment"})

@@ -113,6 +113,7 @@ def test_cancelled_run_gives_way_to_the_answer_before_and_a_new_one_has_a_ghost(
     panel.form.set(seed=5)
     panel.context.ticker.tick()
     panel.context.ticker.tick()
+    assert "about 20 s in all" in panel.bar.status
     panel.run()
     assert panel.bar.running
     assert panel.chart.chart["ghosts"]
