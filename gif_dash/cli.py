@@ -585,9 +585,8 @@ def _run_grid(
                 found = grid.run_cells(listed, lambda head: grid.Headed(bar, head), fresh=fresh, told=told)
         except KeyboardInterrupt:
             again = "the same command" + (" without --fresh" if fresh else "")
-            click.echo(
-                f"Stopped after {done} of {len(listed)} cells, which are stored; {again} goes on there", err=True
-            )
+            said = f"Stopped after {done} of {len(listed)} cells; what is computed is stored, and {again} goes on there"
+            click.echo(said, err=True)
             raise
     _write(out, found.table, found.to_json)
     if len(found.table):

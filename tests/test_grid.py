@@ -158,7 +158,7 @@ def test_interrupted_in_the_middle_and_resumed(tmp_path: Path) -> None:
     trouble[3.0] = KeyboardInterrupt
     code, said = command("--grid", "slope=1,2,3,4", "--out", str(out))
     assert code == 1
-    assert "Stopped after 2 of 4 cells, which are stored; the same command goes on there" in said
+    assert "Stopped after 2 of 4 cells; what is computed is stored, and the same command goes on there" in said
     assert not out.exists()
     trouble.clear()
     asked.clear()

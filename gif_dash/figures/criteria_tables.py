@@ -75,16 +75,15 @@ def differences_html(cells: pd.DataFrame, mark: str) -> str:
     for _, rows in found.groupby(["family", "a", "b", "mr"], sort=False):
         first = records(rows)[0]
         row: dict[str, Any] = {
-            "pair": Html(f"{named(first['a'])} minus {escape(label(first['b']))}"),
+            "pair": f"{named(first['a'])} minus {escape(label(first['b']))}",
             "why": {"paper": "the paper's finding", "control": "negative control"}[first["family"]],
             "mr": first["mr"],
         }
         for each in records(rows):
             places = next(measure.decimals for measure in MEASURES if measure.key == each["quantity"])
             signed = f"{'+' if each['difference'] > 0 else ''}{number(each['difference'], places)}"
-            row[each["quantity"]] = Html(
-                f"{signed} ± {number(each['error'], places)} <span class='gd-muted'>{each['verdict']}</span>"
-            )
+            error, verdict = number(each["error"], places), each["verdict"]
+            row[each["quantity"]] = f"{signed} ± {error} <span class='gd-muted'>{verdict}</span>"
         shown.append(row)
     return html_table(
         pd.DataFrame(shown),
@@ -99,14 +98,10 @@ def differences_html(cells: pd.DataFrame, mark: str) -> str:
         },
         formats={
             "mr": lambda mr: f"{mr:g}",
-            **dict.fromkeys(("pair", *(quantity for quantity, _ in COMPARED)), _as_it_is),
+            **dict.fromkeys(("pair", *(quantity for quantity, _ in COMPARED)), Html),  # made above
         },
         row_header="pair",
     )
-
-
-def _as_it_is(text: str) -> str:
-    return text
 
 
 def _where(mark: str) -> str:

@@ -110,6 +110,10 @@ def test_differences_by_hand() -> None:
     # 0.15 is three errors; −1 exactly two, which is not beyond; −0.05 less than one
     assert found["verdict"].to_dict() == {"score": "holds", "self_loss": "undecided", "test_loss": "undecided"}
     assert len(tables.differences(cells(*rows), "one")) == 0
+    shown = tables.differences_html(cells(*rows), "best")
+    assert "minus random" in shown
+    assert "+0.150 ± 0.050 <span class='gd-muted'>holds</span>" in shown
+    assert "&lt;" not in shown, "swatches are drawn, not spelled"
 
 
 @pytest.mark.parametrize(
