@@ -310,14 +310,17 @@ def second_order_relabelling(
     image = (right.matvec(first.delta, tick) - wrong.matvec(first.delta, tick)).to(gradient)
     second = estimate("if", whole, ratio * image, everything, tick=tick, **settings)
     worse = max(first.report, second.report, key=lambda report: report.optimality)
+    terms = float(second.delta.norm() / first.delta.norm()) if bool(first.delta.any()) else 0.0
+    said = "two solves with the Hessian of all data, one product with the group's under each label"
+    if terms > 1:
+        said = f"the second term is {terms:.3g} times as long as the first: the expansion in m/N does not hold here"
     report = replace(
         worse,
         method="if2",
         iterations=first.report.iterations + second.report.iterations,
         products=first.report.products + second.report.products + 2,
         seconds=first.report.seconds + second.report.seconds,
-        message=worse.message
-        or "two solves with the Hessian of all data, one product with the group's under each label",
+        message="; ".join(filter(None, (worse.message, said))),
     )
     return Update(first.delta - second.delta, report)
 

@@ -421,6 +421,9 @@ def oddities(result: Result) -> list[str]:
     said = []
     if missing := result.provenance.get("incomplete"):
         said.append(f"Missing: {escape(str(missing))}.")
+    for _, row in result.tables["solves"].iterrows():
+        if "does not hold" in str(row["message"]):
+            said.append(f"{escape(label(row['method']))}: {escape(str(row['message']))}.")
     said += [f"{escape(str(note)[:1].upper() + str(note)[1:])}." for note in result.provenance.get("deviations", ())]
     if note := result.provenance.get("data_note"):
         said.append(escape(str(note)))

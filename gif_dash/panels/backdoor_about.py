@@ -41,6 +41,8 @@ lands exactly there (a test holds it to that). <b>Removal</b> asks where trainin
 removal:</p>{_REMOVAL}
 <p>GIF, FIF, PIF, IF and the gradient step turn g and H into Δ as in class removal, on selected parameters J. IF2
 changes all parameters; for relabelling it is derived here, to second order in m/N:</p>{_IF2}
+<p>Where the group under its right labels has a curvature far from that of the data, as a network that is sure of the
+wrong label sees it, this expansion does not hold; the panel says so when its second term is the longer one.</p>
 <p>Measured on test pictures: how many with the trigger get the corrupt label (attack success; those that really show
 it are its floor), how many with the trigger and how many without get their right label. The <b>score</b> is the
 harmonic mean of the last two. The truth in every plot: the network trained again on the repaired data, from scratch

@@ -185,3 +185,14 @@ def test_partial_table_without_methods_is_drawn() -> None:
     chart = pictures.curves(pd.DataFrame([row("original")]), SPEC.model_dump())
     assert chart.lines == ()
     assert [level.key for level in chart.levels] == ["original"]
+
+
+def test_what_the_plot_cannot_show_is_said() -> None:
+    answer = result(incomplete="no <reference>", deviations=["as published"], data_note="JPEG copies")
+    answer.tables["solves"].loc[0, "message"] = "the expansion in m/N does not hold here"
+    assert pictures.oddities(answer) == [
+        "Missing: no &lt;reference&gt;.",
+        "GIF: the expansion in m/N does not hold here.",
+        "As published.",
+        "JPEG copies",
+    ]
