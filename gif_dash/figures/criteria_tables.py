@@ -76,12 +76,12 @@ def differences_html(cells: pd.DataFrame, mark: str) -> str:
         first = records(rows)[0]
         row: dict[str, Any] = {
             "pair": f"{named(first['a'])} minus {escape(label(first['b']))}",
-            "why": {"paper": "the paper's finding", "control": "negative control"}[first["family"]],
             "mr": first["mr"],
         }
         for each in records(rows):
             places = next(measure.decimals for measure in MEASURES if measure.key == each["quantity"])
-            signed = f"{'+' if each['difference'] > 0 else ''}{number(each['difference'], places)}"
+            known = math.isfinite(each["difference"])
+            signed = f"{each['difference']:+.{places}f}".replace("-", "−") if known else "–"
             error, verdict = number(each["error"], places), each["verdict"]
             row[each["quantity"]] = f"{signed} ± {error} <span class='gd-muted'>{verdict}</span>"
         shown.append(row)
@@ -90,7 +90,6 @@ def differences_html(cells: pd.DataFrame, mark: str) -> str:
         caption=f"Differences between criteria {_where(mark)}, with their standard errors",
         titles={
             "pair": "",
-            "why": "",
             "mr": "MR, %",
             "score": "Score",
             "self_loss": "Self loss",
