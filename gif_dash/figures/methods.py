@@ -12,7 +12,7 @@ import pandas as pd
 
 from gif_dash.figures import removal
 from gif_dash.figures.chart import Axis, Chart, Level, Line, Mark, Quantity, decades, hold, to_plotly
-from gif_dash.figures.removal import KEYS, REFERENCES
+from gif_dash.figures.removal import KEYS, LOSSES, REFERENCES
 from gif_dash.figures.tables import significant
 from gif_dash.figures.theme import label, style
 from gif_dash.results import Result
@@ -71,7 +71,7 @@ def over_mr(summary: pd.DataFrame, spec: Mapping[str, Any], *, before: Chart | N
         quantities=(
             Quantity("score", "Score", "", 3, hold(axes["score"], held.get("score")), "at each method's best s"),
             Quantity(
-                "time_ms", "Time", "ms", 0, hold(axes["time_ms"], held.get("time_ms")), "of the solve; of retraining"
+                "time_ms", "Time", "ms", 1, hold(axes["time_ms"], held.get("time_ms")), "of the solve; of retraining"
             ),
             Quantity("test_accuracy", "Test accuracy", "%", 2),
             Quantity("self_accuracy", "Self accuracy", "%", 2),
@@ -129,8 +129,9 @@ def _cost_level(summary: pd.DataFrame, name: str) -> Level:
 def along_s(sweep: pd.DataFrame, spec: Mapping[str, Any], mr: float, *, before: Chart | None = None) -> Chart:
     """Losses and accuracies against the influence scalar at one MR (Fig. 4 of the GIF paper): mean over seeds.
 
-    With several seeds the points are those that all of them have, bands are ± one standard deviation over seeds, and a
-    method's best s is the geometric mean. With one seed everything is drawn, with bands of one standard error.
+    With several seeds the points are those that all of them have, bands are ± one standard deviation over seeds (of
+    losses: of their logarithm), and a method's best s is the geometric mean. With one seed everything is drawn,
+    with bands of one standard error.
 
     Args:
         sweep: the table ``points``, complete or partial; may be empty.
@@ -144,7 +145,11 @@ def along_s(sweep: pd.DataFrame, spec: Mapping[str, Any], mr: float, *, before: 
         return removal.curves(rows, spec, before=before)
     drawn = mean_curves(rows)
     chart = removal.curves(
-        drawn, spec, before=before, spread="_sd", bands=f"bands: ± one standard deviation, {seeds} seeds"
+        drawn,
+        spec,
+        before=before,
+        spread="_sd",
+        bands=f"bands: ± one standard deviation over {seeds} seeds (losses: of their logarithm)",
     )
     best = rows[rows["mark"] == "best"].groupby("method")["scalar"].apply(lambda s: math.exp(np.log(s).mean()))
     marks = [chart.marks[0]]
@@ -181,7 +186,11 @@ def growing(sweep: pd.DataFrame, first: float) -> tuple[float, pd.DataFrame]:
 
 
 def mean_curves(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean (and standard deviation, columns ``…_sd``) over seeds of the points that all seeds of a method have.
+    """Mean over seeds of the points that all seeds of a method have.
+
+    Accuracies and scores come with their standard deviation (columns ``…_sd``). Losses, which are drawn on a
+    logarithmic axis, are geometric means, with the ends of the band of one standard deviation of the logarithm
+    (columns ``…_low``, ``…_high``).
 
     Args:
         rows: of one MR and one group of classes.
@@ -190,10 +199,16 @@ def mean_curves(rows: pd.DataFrame) -> pd.DataFrame:
         One row per method and scalar, without marks; one row per reference.
     """
     points = rows[rows["mark"] == ""]
+    losses = [key for key in LOSSES if key in points]
+    points = points.assign(**{key: np.log(points[key].clip(lower=1e-12)) for key in losses})
     grouped = points.groupby(["method", "scalar"], sort=False, dropna=False)
     keys = [key for key in KEYS if key in points]
     deviations, seeds = grouped[keys].std(ddof=1).add_suffix("_sd"), grouped["seed"].nunique().rename("n")
     frame = grouped[keys].mean().join(deviations).join(seeds)
+    for key in losses:
+        centre, deviation = frame[key], frame.pop(f"{key}_sd")
+        frame[key] = np.exp(centre)
+        frame[f"{key}_low"], frame[f"{key}_high"] = np.exp(centre - deviation), np.exp(centre + deviation)
     frame = frame.reset_index()
     every = points.groupby("method")["seed"].nunique()
     return frame[frame["n"] == frame["method"].map(every)].assign(mark="").reset_index(drop=True)

@@ -274,8 +274,9 @@ def _verdict(row: Mapping[Any, Any]) -> str:
 
 
 def signed(value: float, decimals: int = 4) -> str:
-    """A difference with its sign."""
-    return f"+{number(value, decimals)}" if value > 0 else number(value, decimals)
+    """A difference with its sign, in fixed decimals."""
+    text = f"{value:+.{decimals}f}"
+    return text.replace("-", "−") if float(text) else text[1:]
 
 
 def costs_html(result: Result) -> str:

@@ -42,7 +42,8 @@ def good_edit(result: Result) -> str:
         )
     gap = _difference(result, str(first["method"]), "retrain", float(first["mr"]), "retraining")
     if gap is not None:
-        words.append(f"Edit minus retraining, network by network: {_told(gap)}.")
+        shown = f": {gap['verdict']}" if gap["verdict"] == "no difference shown" else ""
+        words.append(f"Edit minus retraining, network by network: {_told(gap)}{shown}.")
     if n > 1:
         words.append("The first place is the best of many: whether it is one, the differences say.")
     return " ".join(words)
@@ -222,14 +223,15 @@ def _told(row: pd.Series[Any]) -> str:
     mean = signed(float(row["mean"]))
     if not math.isfinite(float(row["se"])):
         return f"{mean} (one seed)"
-    verdict = _verdict(row)
-    return f"{mean} ± {number(float(row['se']), 4)} ({verdict}, p = {number(float(row['p_holm']), 3)} after Holm)"
+    p = float(row["p_holm"])
+    told = f"p = {p:.3f}" if p >= 0.0005 else "p < 0.001"
+    return f"{mean} ± {float(row['se']):.4f} ({told}{_verdict(row)})"
 
 
 def _verdict(row: pd.Series[Any]) -> str:
     known = {"a higher": row["a"], "b higher": row["b"]}
     name = known.get(str(row["verdict"]))
-    return f"{escape(label(str(name)))} higher" if name is not None else str(row["verdict"])
+    return f": {escape(label(str(name)))} higher" if name is not None else ""
 
 
 def _row(row: pd.Series[Any]) -> str:
@@ -245,7 +247,7 @@ def _compared(rows: pd.DataFrame, n: int) -> str:
         return f"{a} − {b} in score: {told}."
     told = "; ".join(f"MR {row['mr']:g} %: {_told(row)}" for _, row in rows.iterrows())
     overall = _overall(rows["verdict"].tolist(), a, b)
-    return f"<b>{a} against {b}: {overall}.</b> {a} − {b} in score, mean ± standard error: {told}."
+    return f"<b>{a} against {b}: {overall}.</b> {a} − {b} in score, mean ± standard error (p after Holm): {told}."
 
 
 def _overall(verdicts: Sequence[str], a: str, b: str) -> str:
@@ -284,9 +286,9 @@ def _rho(rows: pd.DataFrame) -> str:
     known = rows[~rows["verdict"].isin(["undetermined", "undefined"])]["rho"].dropna()
     if not len(known):
         return "undetermined"
-    mean = number(float(known.mean()), 2)
+    mean = f"{float(known.mean()):.2f}".replace("-", "−")
     if len(rows) > 1:
-        spread = f" ± {number(float(known.std(ddof=1)), 2)}" if len(known) > 1 else ""
+        spread = f" ± {float(known.std(ddof=1)):.2f}" if len(known) > 1 else ""
         left = "" if len(known) == len(rows) else f" ({len(rows) - len(known)} undetermined)"
         return mean + spread + left
     error = float(rows["rho_error"].iloc[0])

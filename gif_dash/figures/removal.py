@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 REFERENCES = ("original", "retrain", "retrain_warm")
 LOSSES = ("test_loss", "self_loss")
 KEYS = (*LOSSES, "test_accuracy", "self_accuracy", "score")  #: what is drawn or read out
-_LEAST = dict.fromkeys(LOSSES, 1e-6)  #: where a band ends that would leave a logarithmic axis
 S_MIN = 0.1  #: smallest scalar right of zero on the axis
 #: What the bands of one run show: columns ``…_se``, of the accuracies.
 ERRORS = "bands: ± one standard error of the test images"
@@ -40,7 +38,8 @@ def curves(
         sweep: the table of that name, complete or partial; may be empty.
         spec: the question, for the largest scalar and for what "self" means.
         before: what was on the screen during the same run; axes never get shorter than there.
-        spread: ending of the columns with half the height of a band; without them there are no bands.
+        spread: ending of the columns with half the height of a band (columns ``…_low`` and ``…_high`` go before them);
+            without them there are no bands.
         bands: what the bands show.
 
     Returns:
@@ -118,15 +117,23 @@ def _line(rows: pd.DataFrame, method: str, origin: pd.DataFrame, spread: str) ->
     start = origin.head(1).assign(scalar=0.0)
     points = pd.concat([start, points]) if len(start) else points
     values = {key: _numbers(points[key]) for key in KEYS if key in points}
-    low, high = (
-        {
-            key: _numbers((points[key] + sign * points[f"{key}{spread}"]).clip(lower=_LEAST.get(key)))
-            for key in values
-            if points.get(f"{key}{spread}", pd.Series(dtype=float)).notna().any()
-        }
-        for sign in (-1, 1)
-    )
+    low, high = ({key: _numbers(ends) for key, ends in part.items()} for part in _bands(points, spread))
     return Line(method, label(method), style(method), _numbers(points["scalar"]), values, low, high)
+
+
+def _bands(points: pd.DataFrame, spread: str) -> tuple[dict[str, pd.Series[Any]], dict[str, pd.Series[Any]]]:
+    """Low and high ends of the bands of some quantities: given as they are, or by half their height."""
+    low, high = {}, {}
+    for key in KEYS:
+        if f"{key}_low" in points:
+            ends = points[f"{key}_low"], points[f"{key}_high"]
+        elif key in points and f"{key}{spread}" in points:
+            ends = points[key] - points[f"{key}{spread}"], points[key] + points[f"{key}{spread}"]
+        else:
+            continue
+        if ends[0].notna().any():
+            low[key], high[key] = ends
+    return low, high
 
 
 def _numbers(column: pd.Series[Any]) -> tuple[float, ...]:
@@ -137,9 +144,7 @@ def _level(rows: pd.DataFrame, name: str, spread: str) -> Level:
     keys = [key for key in KEYS if key in rows]
     mean = {key: float(rows[key].mean()) for key in keys}
     if len(rows) == 1:
-        half = {key: float(rows[f"{key}{spread}"].iloc[0]) for key in keys if f"{key}{spread}" in rows}
-        half = {key: value for key, value in half.items() if math.isfinite(value)}
-        low, high = ({key: mean[key] + sign * value for key, value in half.items()} for sign in (-1, 1))
+        low, high = ({key: float(ends.iloc[0]) for key, ends in part.items()} for part in _bands(rows, spread))
         return Level(name, label(name), style(name), mean, low, high)
     low, high = ({key: float(rows[key].agg(how)) for key in keys} for how in ("min", "max"))
     return Level(name, f"{label(name)}, {len(rows)} seeds", style(name), mean, low, high)

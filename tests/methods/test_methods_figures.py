@@ -74,10 +74,12 @@ def test_curves_are_means_of_the_points_that_all_seeds_have() -> None:
     chart = pictures.along_s(result.tables["points"], result.spec, 10.0)
     gif = next(line for line in chart.lines if line.key == "gif")
     assert gif.x == (0.0, 0.1, 1.0, 10.0, 100.0)  # neither seed's own fine point
-    assert gif.values["self_loss"] == pytest.approx((1.5, 1.6, 2.5, 11.5, 101.5))
     half = math.sqrt(0.5)  # the deviation of 1 and 2
-    assert gif.high["self_loss"][1] == pytest.approx(1.6 + half)
-    assert gif.low["self_loss"][1] == pytest.approx(1.6 - half)
+    assert gif.values["test_accuracy"][:2] == pytest.approx((97.0, 96.99))
+    assert gif.high["test_accuracy"][1] == pytest.approx(96.99 + 2 * half)
+    assert gif.low["test_accuracy"][1] == pytest.approx(96.99 - 2 * half)
+    assert gif.values["self_loss"][2] == pytest.approx(math.sqrt(2.0 * 3.0))  # drawn on a logarithmic axis
+    assert gif.high["self_loss"][2] == pytest.approx(math.sqrt(6.0) * math.exp(half * math.log(3.0 / 2.0)))
     retrain = next(level for level in chart.levels if level.key == "retrain")
     assert retrain.values["score"] == pytest.approx(0.985)
     assert retrain.high["score"] - retrain.values["score"] == pytest.approx(0.01 * half)
