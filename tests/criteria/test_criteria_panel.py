@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 from click.testing import CliRunner
 from criteria_fakes import SPEC, Answering, cells, references, result, row
-from panels.panels_fakes import context
+from panels.panels_fakes import FakeClient, context
 
 from gif_dash import cli
 from gif_dash.compute.client import View
@@ -46,6 +46,18 @@ def test_stored_answer_is_shown_with_words_and_published_numbers() -> None:
     assert "Is this where retraining would land?" in panel.verdicts.value
     assert "Published: Table 1" in panel.losses.value
     assert [line["key"] for line in panel.chart.chart["lines"]] == ["top-outputs", "random", "lowest-outputs"]
+
+
+def test_small_networks_are_run_at_load_and_large_ones_wait() -> None:
+    client = Answering()
+    opened(client)
+    assert client.submitted == [SPEC]
+    large = Answering()
+    large.offers = lambda: [replace(offer, state="ready") for offer in FakeClient.offers(large)]  # type: ignore[method-assign]
+    panel, _ = opened(large, SPEC.model_copy(update={"scenario": "mnist-cnn"}))
+    assert large.submitted == []
+    assert not panel.bar.running
+    assert panel.bar.status == "Press Run to compute the cells"
 
 
 def test_cell_opens_the_class_removal_behind_it() -> None:
