@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gif_dash.experiments.penalty import Penalty, Regularised
-from gif_dash.influence import Curvature, Density, Hessian, InfluenceError, Tick, spectral_density, top_eigenvalues
+from gif_dash.influence import Curvature, Density, InfluenceError, Tick, spectral_density, top_eigenvalues
 
 #: Parameters up to which the whole matrix is the default, and beyond which it is refused.
 DENSE, MOST_DENSE = 2000, 10_000
 #: Of the density where the whole spectrum is not computed.
 PROBES, DENSITY_STEPS = 4, 60
+#: Relative to the largest magnitude: nearer to 0 the density does not tell signs.
+RESOLUTION = 1e-4
 
 Array = NDArray[np.float64]
 
@@ -59,6 +61,12 @@ class Spectrum:
         low, high = self.density.extent
         return min(low, float(self.top.min())), max(high, float(self.top.max()))
 
+    def resolved(self, tolerance: float) -> float:
+        """Magnitude from which on `counts` tells signs: the tolerance, or what the density can."""
+        if self.every is not None:
+            return tolerance
+        return max(tolerance, RESOLUTION * float(abs(self.top[0])))
+
     def negative_share(self, tolerance: float) -> float:
         """Share of the k values below −tolerance, a fraction."""
         return float(np.mean(self.top < -tolerance))
@@ -98,7 +106,7 @@ def of_matrix(matrix: Tensor, count: int, products: int) -> Spectrum:
 
 
 def by_lanczos(
-    hessian: Hessian, penalty: Penalty, theta: Tensor, count: int, tolerance: float, seed: int, tick: Tick
+    hessian: Curvature, penalty: Penalty, theta: Tensor, count: int, tolerance: float, seed: int, tick: Tick
 ) -> Spectrum:
     """The largest eigenvalues of H + ∇²R at θ, and the density of all.
 

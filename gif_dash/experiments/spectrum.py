@@ -30,6 +30,8 @@ from gif_dash.specs.spectrum import SpectrumLoss
 DENSE_RECIPE = Recipe("adam", lr=0.01, batch=128)
 #: Training images behind ‖∇F‖, at most.
 GRADIENT_IMAGES = 5000
+#: ‖θ‖ below which a network counts as zero.
+COLLAPSED = 1e-3
 #: Bins of the histogram per factor of ten.
 BINS_PER_DECADE = 2
 
@@ -206,6 +208,7 @@ class Spectra:
                 "count": len(spectrum.top),
                 "negative_share_all": 100 * float(by_sign.get("negative", 0.0)) / spectrum.size,
                 "zero_share_all": 100 * float(by_sign.get("zero", 0.0)) / spectrum.size,
+                "zero_up_to": spectrum.resolved(spec.tolerance),
                 "lambda_min": low,
                 "lambda_max": high,
                 "smallest_of_count": float(abs(spectrum.top[-1])),
@@ -214,9 +217,15 @@ class Spectra:
                 "eigensolver": spectrum.kind,
                 "converged": spectrum.converged,
                 "hvps": spectrum.products,
-                "message": spectrum.message,
+                "message": "; ".join(filter(None, (spectrum.message, self._collapsed(point, theta)))),
             }
         )
+
+    def _collapsed(self, point: Point, theta: Tensor) -> str:
+        """What must be said where the norm that is not squared has no Hessian."""
+        if point.penalty.norm == "squared" or point.penalty.alpha == 0 or float(theta.norm()) > COLLAPSED:
+            return ""
+        return "training ended at θ = 0, where ‖θ‖ has no Hessian: these eigenvalues are an accident of its last steps"
 
     def _facts(self, point: Point, theta: Tensor) -> dict[str, float]:
         """What kind of network this is: is it trained, does it know anything?"""
@@ -239,12 +248,12 @@ class Spectra:
 
     def _bins(self, spectrum: Spectrum) -> pd.DataFrame:
         """All eigenvalues by sign and magnitude: sign, low, high (of the magnitude), count."""
-        least = max(self.spec.tolerance, 1e-12)
+        least = max(spectrum.resolved(self.spec.tolerance), 1e-12)
         most = max(abs(value) for value in spectrum.extent)
-        decades = [np.floor(np.log10(least) + 1e-9), np.ceil(np.log10(max(most, 10 * least)) + 1e-9)]
-        steps = round((decades[1] - decades[0]) * BINS_PER_DECADE)
-        magnitudes = 10 ** np.linspace(decades[0], decades[1], steps + 1)
-        magnitudes[0] = least
+        first, last = np.floor(np.log10(least) + 1e-9), np.ceil(np.log10(max(most, 10 * least)) - 1e-9)
+        magnitudes = 10 ** np.linspace(first, last, round((last - first) * BINS_PER_DECADE) + 1)
+        magnitudes = np.append(least, magnitudes[magnitudes > least * (1 + 1e-6)])
+        steps = len(magnitudes) - 1
         edges = np.concatenate([-magnitudes[::-1], magnitudes])
         counts = spectrum.counts(edges)
         rows: list[dict[str, Any]] = [{"sign": "zero", "low": 0.0, "high": least, "count": counts[steps]}]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from gif_dash.figures.chart import Axis, Chart, Line, Mark, Quantity, to_plotly
-from gif_dash.figures.tables import number
+from gif_dash.figures.chart import Axis, Chart, Line, Mark, Quantity, nearest, to_plotly
+from gif_dash.figures.tables import significant
 from gif_dash.figures.theme import Style, label, template
 from gif_dash.results import Result
 
@@ -24,6 +24,7 @@ LOSS_STYLE = {
     "squared-error": Style("#AA3377", "#e07fb0", "dash", "square"),
 }
 
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _PERCENT = Axis("%", "linear", -2.0, 30.0)
 
 
@@ -112,8 +113,9 @@ def _around(lines: Sequence[Line], key: str) -> Axis:
 
 def converges_from(lissa: pd.DataFrame, loss: str) -> float | None:
     """The smallest α from which on LiSSA converges at every α computed, by the eigenvalues; None if there is none."""
-    rows = _rows(lissa, loss)
-    found = None
+    rows, found = _rows(lissa, loss), None
+    if not len(rows):
+        return None
     for _, row in rows.sort_values("alpha", ascending=False).iterrows():
         if row["verdict"] != "converges":
             break
@@ -136,8 +138,6 @@ def _marks(lissa: pd.DataFrame, losses: Sequence[str]) -> tuple[Mark, ...]:
 
 def nearest_alpha(shares: pd.DataFrame, position: float) -> float:
     """The computed α nearest to a position of the marker, by the rule of the chart."""
-    from gif_dash.figures.chart import nearest
-
     alphas = sorted(float(alpha) for alpha in set(shares["alpha"]))
     return alphas[nearest(alphas, position)]
 
@@ -147,18 +147,21 @@ def histogram_html(result: Result, alpha: float) -> str:
     table = result.tables["histogram"]
     at = table[table["alpha"] == alpha]
     losses = list(dict.fromkeys(at["loss"]))
-    least, most = at.loc[at["sign"] != "zero", "low"].min(), at["high"].max()
+    shares = result.tables["shares"]
+    zero = float(shares.loc[shares["alpha"] == alpha, "zero_up_to"].max())
+    known = "" if set(shares["eigensolver"]) == {"dense"} else "; numbers estimated from random vectors"
     largest = float(at["count"].max())
-    parts = [_bars(at[at["loss"] == loss], loss, float(least), float(most), largest) for loss in losses]
+    parts = [_bars(at[at["loss"] == loss], loss, largest) for loss in losses]
     return (
         f"<h3>All eigenvalues at α = {alpha:g}</h3>"
         '<p class="gd-help">Up: positive, down: negative; bars by magnitude, two to a factor of ten, their height '
-        "logarithmic in the number written on them. 0: up to the tolerance. Move α under the plots.</p>"
+        "logarithmic in the number written on them. 0: magnitudes up to "
+        f"{significant(zero)}{known}. Move α under the plots.</p>"
         f'<div class="gd-spectra">{"".join(parts)}</div>'
     )
 
 
-def _bars(rows: pd.DataFrame, loss: str, least: float, most: float, largest: float) -> str:
+def _bars(rows: pd.DataFrame, loss: str, largest: float) -> str:
     look = LOSS_STYLE[loss]
     by_sign = {sign: part.set_index("low")["count"] for sign, part in rows.groupby("sign")}
     zero = float(by_sign["zero"].sum())
@@ -167,7 +170,8 @@ def _bars(rows: pd.DataFrame, loss: str, least: float, most: float, largest: flo
     for low in lows:
         up, down = float(by_sign["positive"][low]), float(by_sign["negative"][low])
         exponent = math.log10(low)
-        named = f"10{_power(round(exponent))}" if abs(exponent - round(exponent)) < 0.01 and low > least * 1.01 else ""
+        whole = abs(exponent - round(exponent)) < 0.01 and low > lows[0]
+        named = f"10{str(round(exponent)).translate(_SUPERSCRIPT)}" if whole else ""
         columns.append(_column(up, down, largest, named, ""))
     total = float(rows["count"].sum())
     negative = float(by_sign["negative"].sum())
@@ -180,12 +184,6 @@ def _bars(rows: pd.DataFrame, loss: str, least: float, most: float, largest: flo
         f"<figcaption>{escape(told)}</figcaption>"
         f'<div class="gd-spectrum-bars" aria-hidden="true">{"".join(columns)}</div></figure>'
     )
-
-
-def _power(exponent: int) -> str:
-    from gif_dash.figures.tables import _SUPERSCRIPT
-
-    return str(exponent).translate(_SUPERSCRIPT)
 
 
 def _whole(count: float) -> str:
@@ -243,8 +241,3 @@ def figures(result: Result, *, dark: bool = False) -> list[go.Figure]:
     alphas = result.spec["alphas"]
     ends = dict.fromkeys((alphas[0], alphas[-1]))
     return [to_plotly(chart, dark=dark), *(histogram(result, alpha, dark=dark) for alpha in ends)]
-
-
-def share_text(value: float) -> str:
-    """A share in percent."""
-    return f"{number(value, 1)} %"

@@ -217,7 +217,7 @@ def lissa_html(result: Result) -> str:
         formats={
             **dict.fromkeys(("residual_last", "scale", "scale_needed", "shift_needed"), significant),
             "alpha": "{:g}".format,
-            **{name: lambda value: number(value, 5) for name in ("residual_ratio", "factor")},
+            **dict.fromkeys(("residual_ratio", "factor"), lambda value: significant(100 * (value - 1), 2)),
             "steps": lambda value: number(float(value), 0),
             "loss": named_loss,
         },

@@ -34,7 +34,10 @@ class SpectrumSpec(Spec):
         widget="toggle",
     )
     losses: tuple[SpectrumLoss, ...] = field(
-        ("cross-entropy", "squared-error"), "Losses", "squared error: of the outputs to 0 and 1, mean over the classes"
+        ("cross-entropy", "squared-error"),
+        "Losses",
+        "squared error: of the outputs to 0 and 1, mean over the classes",
+        min_length=1,
     )
     norm: Norm = field(
         "squared",
@@ -120,8 +123,6 @@ class SpectrumSpec(Spec):
     @classmethod
     def _known_order(cls, value: tuple[SpectrumLoss, ...]) -> tuple[SpectrumLoss, ...]:
         known: tuple[SpectrumLoss, ...] = ("cross-entropy", "squared-error")
-        if not value:
-            raise ValueError("choose at least one loss")
         return tuple(loss for loss in known if loss in value)
 
     @field_validator("alphas")
