@@ -286,7 +286,7 @@ def _rho(rows: pd.DataFrame) -> str:
     known = rows[~rows["verdict"].isin(["undetermined", "undefined"])]["rho"].dropna()
     if not len(known):
         return "undetermined"
-    mean = f"{float(known.mean()):.2f}".replace("-", "−")
+    mean = signed(float(known.mean()), 2).removeprefix("+")
     if len(rows) > 1:
         spread = f" ± {float(known.std(ddof=1)):.2f}" if len(known) > 1 else ""
         left = "" if len(known) == len(rows) else f" ({len(rows) - len(known)} undetermined)"
