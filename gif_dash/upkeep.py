@@ -178,6 +178,9 @@ def list_cache() -> None:
     show(table)
     for path in _checkpoints():
         click.echo(f"{_size(path.stat().st_size):>10}  {path.name}")
+    if pieces := _pieces():
+        size = _size(sum(path.stat().st_size for path in pieces))
+        click.echo(f"{size:>10}  {len(pieces)} finished parts of long runs")
     click.echo(f"kept in {cache_dir()}")
 
 

@@ -39,7 +39,10 @@ class MethodsSpec(fields.ForgetsClasses):
         le=30,
     )
     others: Literal["no", "yes"] = field(
-        "no", "Other classes", "each of them removed once as well, by itself, from the first network", widget="toggle"
+        "no",
+        "Other classes",
+        "remove each of the other classes once as well, by itself, from the first network",
+        widget="toggle",
     )
     criterion: Criterion = fields.criterion()
     solver: Solver = fields.solver()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from gif_dash import cli, notices
 from gif_dash.experiments import editing, methods, pieces, removal
 from gif_dash.progress import Cancelled, Silent
 from gif_dash.results import Result
@@ -238,3 +241,22 @@ def test_bad_scenario_and_classes_are_said() -> None:
         methods.run(ask(scenario="nowhere"), Silent())
     with pytest.raises(ValueError, match="classes 0 to 3"):
         methods.run(ask(forget_classes=(7,)), Silent())
+
+
+def test_pieces_are_listed_and_cleared_with_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIF_DASH_CACHE", str(tmp_path))
+    path = pieces.place(MethodsSpec(), "fingerprint", 0)
+    pieces.write(path, Result({"experiment": "methods"}, {"points": pd.DataFrame({"score": [math.nan]})}, {}))
+    assert pieces.read(path) is not None
+    assert "1 finished parts of long runs" in CliRunner().invoke(cli.main, ["cache", "--list"]).output
+    assert CliRunner().invoke(cli.main, ["cache", "--clear", "--yes"]).exit_code == 0
+    assert pieces.read(path) is None
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIF_DASH_CACHE", str(tmp_path))
+    (tmp_path / "pieces").write_text("in the way")
+    path = pieces.place(MethodsSpec(), "fingerprint", 0)
+    pieces.write(path, Result({"experiment": "methods"}, {"points": pd.DataFrame()}, {}))
+    assert pieces.read(path) is None
+    assert any("long runs are not kept" in sentence for sentence in notices.said())
