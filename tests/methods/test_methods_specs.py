@@ -40,7 +40,7 @@ def test_spellings_restore_the_question() -> None:
     assert spec.methods == ("gif", "pif")
     assert spelling.from_query(MethodsSpec, spelling.to_query(spec)) == (spec, [])
     assert spelling.to_cli(spec) == (
-        "gif-dash run methods --forget-class 1,3 --methods gif,pif --mrs 5.0,50.0 --seeds 10 --others yes"
+        "gif-dash run methods --forget-class 1,3 --methods gif,pif --mrs 5,50 --seeds 10 --others yes"
     )
 
 
