@@ -29,7 +29,8 @@ class Measure:
     Attributes:
         key: column of its values.
         title, unit, decimals: how people read it.
-        ends: of the colour scale; None for the whole decades of what is there, on a logarithmic scale.
+        top, step: upper end of the scale, and the size of the steps in which its lower end follows what is there (one
+            step is the closest look: below it is noise); None for losses: whole decades on a logarithmic scale.
         note: what it is, and which end is the better one.
         drawn: whether it has a plot over MR, or stands in the read-out only.
     """
@@ -38,9 +39,18 @@ class Measure:
     title: str
     unit: str
     decimals: int
-    ends: tuple[float, float] | None
     note: str
+    top: float | None = None
+    step: float = 0.0
     drawn: bool = True
+
+    def scale(self, values: Sequence[float]) -> tuple[float, float]:
+        """The ends of a scale that holds the values."""
+        known = [value for value in values if math.isfinite(value)]
+        if self.top is None:
+            return decades(known, floor=1e-3)
+        steps = math.ceil(min(known, default=self.top) / self.step - 1e-9) - 1
+        return max(0.0, min(self.step * steps, self.top - self.step)), self.top
 
     def spell(self, value: float) -> str:
         """A value with its unit."""
@@ -48,15 +58,14 @@ class Measure:
 
 
 MEASURES = (
-    Measure("score", "Score", "", 3, (0.5, 1.0), "the larger the better"),
-    Measure("self_loss", "Self loss", "", 2, None, "large: what was removed is forgotten"),
-    Measure("test_loss", "Test loss", "", 3, None, "on the other classes; the smaller the better"),
+    Measure("score", "Score", "", 3, "the larger the better", 1.0, 0.05),
+    Measure("self_loss", "Self loss", "", 2, "large: what was removed is forgotten"),
+    Measure("test_loss", "Test loss", "", 3, "on the other classes; the smaller the better"),
     Measure(
-        "self_accuracy", "Self accuracy", "%", 1, (0.0, 100.0), "of what was removed; small: it is forgotten", False
+        "self_accuracy", "Self accuracy", "%", 1, "of what was removed; small: it is forgotten", 100.0, 100.0, False
     ),
-    Measure("test_accuracy", "Test accuracy", "%", 1, (50.0, 100.0), "on the other classes; the larger the better"),
+    Measure("test_accuracy", "Test accuracy", "%", 1, "on the other classes; the larger the better", 100.0, 5.0),
 )
-
 #: Names of the quantities.
 KEYS = tuple(measure.key for measure in MEASURES)
 
@@ -101,12 +110,10 @@ def _view(
     cells: pd.DataFrame,
     spec: Mapping[str, Any],
 ) -> View:
-    if measure.ends is not None:
-        low, high = measure.ends
-    else:
-        low, high = decades([float(value) for value in cells[measure.key]] if len(cells) else [], floor=1e-3)
+    here = cells if measure.top is None or not len(cells) else cells[cells["mark"] == mark]
+    low, high = measure.scale([float(value) for value in here[measure.key]] if len(here) else [])
     ends = [f"{significant(end)}{measure.unit and ' ' + measure.unit}" for end in (low, high)]
-    if measure.ends is not None and low > 0:
+    if measure.top is not None and low > 0:
         ends[0] = f"≤ {ends[0]}"
 
     def cell(row: Mapping[str, Any] | None, note: str) -> Cell:
@@ -114,7 +121,7 @@ def _view(
             return Cell(note=note)
         value, error = float(row[measure.key]), float(row.get(f"{measure.key}_se", math.nan))
         below = f"± {number(error, measure.decimals)}" if math.isfinite(error) else ""
-        return Cell(number(value, measure.decimals), below, share(value, low, high, log=measure.ends is None), note)
+        return Cell(number(value, measure.decimals), below, share(value, low, high, log=measure.top is None), note)
 
     lines = []
     for criterion in spec["criteria"]:
@@ -145,14 +152,13 @@ def _note(row: Mapping[str, Any] | None, criterion: str, mr: float) -> str:
     )
 
 
-def over_mr(cells: pd.DataFrame, spec: Mapping[str, Any], mark: str, *, before: Chart | None = None) -> Chart:
+def over_mr(cells: pd.DataFrame, spec: Mapping[str, Any], mark: str) -> Chart:
     """Every quantity against MR, one line per criterion, with the references as levels.
 
     Args:
         cells: the table of that name, complete or partial; may be empty.
         spec: the question.
         mark: "best" or "one".
-        before: what was on the screen during the same run; axes never get shorter than there.
     """
     mrs = [float(mr) for mr in spec["mrs"]]
     lines = []
@@ -167,11 +173,11 @@ def over_mr(cells: pd.DataFrame, spec: Mapping[str, Any], mark: str, *, before: 
     return Chart(
         title="Criteria against the modification ratio",
         x=_mr_axis(mrs),
-        quantities=tuple(_quantity(measure, lines, levels, before) for measure in MEASURES),
+        quantities=tuple(_quantity(measure, lines, levels, points=True) for measure in MEASURES),
         lines=tuple(lines),
         levels=levels,
         symbol="MR",
-        bands="bars: ± one standard error of the test images",
+        bands="bars: ± one standard error of the test images; references below a plot are in the table",
         points=True,
     )
 
@@ -201,12 +207,14 @@ def along_s(curves: pd.DataFrame, cells: pd.DataFrame, spec: Mapping[str, Any], 
         scalars = tuple(float(scalar) for scalar in rows["scalar"])
         lines.append(Line(criterion, label(criterion), style(criterion), scalars, values))
         best = cells[(cells["criterion"] == criterion) & (cells["mr"] == mr) & (cells["mark"] == "best")]["scalar"]
-        marks += [Mark(float(s), f"best s of {label(criterion)}: {significant(float(s))}", style(criterion)) for s in best]
+        marks += [
+            Mark(float(s), f"best s of {label(criterion)}: {significant(float(s))}", style(criterion)) for s in best
+        ]
     levels = _levels(cells)
     return Chart(
         title=f"Along the influence scalar at MR {mr:g} %",
         x=Axis("influence scalar s", "zero-log", 0.1, float(spec["s_max"])),
-        quantities=tuple(_quantity(measure, lines, levels, None) for measure in MEASURES),
+        quantities=tuple(_quantity(measure, lines, levels) for measure in MEASURES),
         lines=tuple(lines),
         levels=levels,
         marks=tuple(marks),
@@ -232,15 +240,24 @@ def _mr_axis(mrs: Sequence[float]) -> Axis:
     return Axis("modification ratio MR, %", "linear", max(low - room, 0.0), high + room)
 
 
-def _quantity(measure: Measure, lines: Sequence[Line], levels: Sequence[Level], before: Chart | None) -> Quantity:
+def _quantity(
+    measure: Measure,
+    lines: Sequence[Line],
+    levels: Sequence[Level],
+    *,
+    points: bool = False,
+) -> Quantity:
     notes = {"test": "other classes", "self": "removed", "scor": ""}
-    if measure.ends is not None:
-        axis = Axis("%", "linear", -3.0, 103.0) if measure.unit else Axis("score", "linear", -0.03, 1.03)
+    values = [value for line in lines for part in (line.values, line.low) for value in part.get(measure.key, ())]
+    if measure.top is not None:
+        # the original model and the warm start may lie below: what is compared is up here
+        truth = [level.values[measure.key] for level in levels if level.key == "retrain"]
+        low, high = measure.scale([*values, *truth]) if points else (0.0, measure.top)
+        room = 0.03 * (high - low)
+        axis = Axis(measure.unit or "score", "linear", low - room, high + room)
     else:
-        values = [value for line in lines for value in line.values[measure.key]]
         low, high = decades([*values, *(level.values[measure.key] for level in levels)])
-        held = next((each.axis for each in before.quantities if each.key == measure.key), None) if before else None
-        axis = hold(Axis("loss", "log", low, high), held)
+        axis = Axis("loss", "log", low, high)
     shown = axis if measure.drawn else None
     return Quantity(measure.key, measure.title, measure.unit, measure.decimals, shown, notes[measure.key[:4]])
 

@@ -114,17 +114,20 @@ def retraining_lands(result: Result) -> str:
     one, best = cells[cells["mark"] == "one"], cells[cells["mark"] == "best"]
     if not len(one):
         return "<b>It cannot be told:</b> no cell could be computed."
-    good = [int(rows["verdict"].isin(["good", "fair"]).sum()) for rows in (one, best)]
+    good = [int((rows["verdict"] == "good").sum()) for rows in (one, best)]
     if good[1] == len(best):
         head = "It can be: at the best s the quadratic picture behind the method holds, too."
+    elif good[1]:
+        head = f"In {good[1]} of {len(best)} cells it can be."
     elif good[0]:
         head = "Not at the best s."
     else:
         head = "No: the quadratic picture behind the method does not hold."
     parts = [
         f"<b>{head}</b>",
-        f"The loss on what stays changes as the quadratic picture says (ρ near 1) in {good[0]} of {len(one)} cells at "
-        f"s = 1 and in {good[1]} of {len(best)} at the best s, where forgetting by one step is extrapolation.",
+        "The loss on what stays changes as the quadratic picture says (ρ within a quarter of 1) in "
+        f"{good[0]} of {len(one)} cells at s = 1 and in {good[1]} of {len(best)} at the best s, where forgetting by "
+        "one step is extrapolation.",
     ]
     for kind, suffix in (("cold", ""), ("warm", "_warm")):
         spans = [

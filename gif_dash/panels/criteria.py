@@ -35,7 +35,7 @@ class CriteriaPanel(ScenarioPanel[CriteriaSpec]):
     title = "Criteria"
     intro = (
         "<p>Only a share of the parameters may change, the <b>modification ratio</b> MR. Does it matter which? Every "
-        "cell is a class removal of its own, with the parameters chosen by one criterion; lowest-k are negative "
+        "cell is a class removal of its own, with the parameters chosen by one criterion; lowest‑k are negative "
         "controls.</p>"
     )
     overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -25,15 +25,25 @@ def test_share_of_a_colour_scale() -> None:
     assert share(math.inf, 0, 1) is None
 
 
+def test_scale_follows_what_is_there_in_steps() -> None:
+    score, loss = pictures.MEASURES[0], pictures.MEASURES[1]
+    assert score.scale([0.991, 0.979, math.nan]) == pytest.approx((0.95, 1.0))
+    assert score.scale([0.604, 0.998]) == pytest.approx((0.6, 1.0))
+    assert score.scale([0.0]) == (0.0, 1.0)
+    assert score.scale([1.0]) == score.scale([]) == pytest.approx((0.95, 1.0)), "no closer than a step"
+    assert loss.scale([0.3, 12.0]) == (0.1, 100.0)
+
+
 def test_grid_has_every_quantity_at_both_places() -> None:
     grid = pictures.grid(table(), ASKED)
     assert [head.key for head in grid.rows] == ["top-outputs", "random", "lowest-outputs"]
     assert [head.key for head in grid.columns] == ["5", "20"]
     assert len(grid.views) == 10
     best, one = grid.views["score best"], grid.views["score one"]
-    assert (best.cells[0][1].text, best.cells[0][1].below, best.cells[0][1].share) == ("0.900", "± 0.010", 0.8)
+    assert (best.cells[0][1].text, best.cells[0][1].below) == ("0.900", "± 0.010")
+    assert (best.low, best.high, best.cells[0][1].share) == ("≤ 0.850", "1.00", pytest.approx(1 / 3))
     assert one.cells[0][1].text == "0.300"
-    assert one.cells[0][1].share == 0.0
+    assert one.cells[0][1].share == pytest.approx(0.05 / 0.75), "from 0.25, the step below the least"
     assert [head.key for head, _ in best.footer] == ["original", "retrain"]
     assert [cell.text for _, cell in best.footer] == ["0.180", "0.980"]
     note = best.cells[1][0].note
