@@ -120,7 +120,7 @@ def by_lanczos(
     density = spectral_density(operator, steps=DENSITY_STEPS, probes=PROBES, seed=seed, tick=tick)
     said = [largest.message] if largest.message else []
     least = float(abs(largest.values[-1]))
-    if least > tolerance:
+    if least > max(tolerance, 10 * RESOLUTION * largest.sigma_max):
         within = density.histogram(np.array([-least * (1 + 1e-6), least * (1 - 1e-6)]))[0]
         as_large = hessian.size * (1 - within)
         if as_large > 1.5 * count + 3 * math.sqrt(count):

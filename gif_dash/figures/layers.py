@@ -56,7 +56,7 @@ QUANTITIES = (
     Quantity("ratio_best", "Size at the best s", "s·‖Δ‖ of the layer, relative to the norm of its parameters"),
     Quantity(
         "score_alone",
-        "Score of it alone",
+        "Alone: score",
         "score of the network in which only this layer is edited, at the best s of the whole edit",
         "",
         3,
@@ -65,7 +65,7 @@ QUANTITIES = (
     ),
     Quantity(
         "self_accuracy_alone",
-        "Still recognises",
+        "Alone: recognises",
         "accuracy on the removed class when only this layer is edited",
         "%",
         1,
@@ -74,7 +74,7 @@ QUANTITIES = (
     ),
     Quantity(
         "test_accuracy_alone",
-        "Keeps",
+        "Alone: keeps",
         "accuracy on the other classes when only this layer is edited",
         "%",
         1,

@@ -41,16 +41,16 @@ def curves(shares: pd.DataFrame, lissa: pd.DataFrame, spec: Mapping[str, Any]) -
     """
     alphas = [float(alpha) for alpha in spec["alphas"]]
     lines = tuple(_line(shares, str(loss)) for loss in spec["losses"] if len(_rows(shares, str(loss))))
-    counted = f"of the {spec['count']} largest"
+    counted = f"Negative, of the {spec['count']} largest"
     quantities = (
-        Quantity("negative_share", "Negative eigenvalues", "%", 1, _range(_PERCENT, lines, "negative_share"), counted),
+        Quantity("negative_share", counted, "%", 1, _range(_PERCENT, lines, "negative_share"), "eigenvalues"),
         Quantity(
             "negative_share_all",
-            "Negative eigenvalues",
+            "Negative, of all",
             "%",
             1,
             _range(_PERCENT, lines, "negative_share_all"),
-            "of all",
+            "eigenvalues",
         ),
         Quantity("lambda_min", "Smallest eigenvalue", "", 4, _around(lines, "lambda_min"), "LiSSA needs it above 0"),
         Quantity("test_accuracy", "Test accuracy", "%", 1, Axis("%", "linear", -3.0, 103.0), "of that network"),

@@ -12,7 +12,7 @@ import traitlets
 
 from gif_dash.figures import layers as pictures
 from gif_dash.figures import layers_words as words
-from gif_dash.panels.bars import Fold, html
+from gif_dash.panels.bars import Fold, column, html
 from gif_dash.panels.base import Context
 from gif_dash.panels.layers_about import ABOUT
 from gif_dash.panels.page import STATIC
@@ -109,6 +109,7 @@ class LayersPanel(ScenarioPanel[LayersSpec]):
     # --- what is shown ----------------------------------------------------------------------------------------------
 
     def build(self) -> Sequence[ipywidgets.Widget]:
+        self.where = html("", "gd-verdicts")
         self.words = html("", "gd-verdicts")
         self.compared = html("")
         self.folds = (
@@ -121,7 +122,13 @@ class LayersPanel(ScenarioPanel[LayersSpec]):
         for fold in self.folds:
             fold.add_class("gd-hidden")
         about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
-        return (self.network, self.words, self.compared, *self.folds, about)
+        return (
+            column(self.network, self.where, classes=("gd-results",)),
+            self.words,
+            self.compared,
+            *self.folds,
+            about,
+        )
 
     def _fold(self, title: str, build: Any, note: str) -> Fold:
         return Fold(title, build, guard=self.guard, note=note)
@@ -157,10 +164,8 @@ class LayersPanel(ScenarioPanel[LayersSpec]):
 
     def _say(self, result: Result) -> None:
         odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in words.oddities(result))
-        self.words.value = (
-            f"{words.where(result, self.criterion)}{words.trust(result, self.criterion)}{odd}"
-            f'<p class="gd-help">{words.facts(result)}</p>'
-        )
+        self.where.value = words.where(result, self.criterion)
+        self.words.value = f'{words.trust(result, self.criterion)}{odd}<p class="gd-help">{words.facts(result)}</p>'
 
     def _open(self, method: str, criterion: str) -> None:
         """Open the class removal behind a column."""

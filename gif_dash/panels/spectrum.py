@@ -14,7 +14,7 @@ import traitlets
 from gif_dash.figures import spectrum as pictures
 from gif_dash.figures import spectrum_words as words
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.bars import Fold, html
+from gif_dash.panels.bars import Fold, column, html
 from gif_dash.panels.base import Context
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.page import STATIC
@@ -107,7 +107,7 @@ class SpectrumPanel(ScenarioPanel[SpectrumSpec]):
             fold.add_class("gd-hidden")
         about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
         self.chart.draw(pictures.curves(EMPTY, EMPTY, self.spec.model_dump()))
-        return (self.chart, self.words, self.spectra, self.lissa, *self.folds, about)
+        return (column(self.chart, self.words, classes=("gd-results",)), self.spectra, self.lissa, *self.folds, about)
 
     def _fold(self, title: str, build: Any, note: str) -> Fold:
         return Fold(title, build, guard=self.guard, note=note)

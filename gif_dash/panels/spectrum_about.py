@@ -22,6 +22,10 @@ for ever; while it falls it may still come to grow, where the eigenvalue is bare
 The default is for each α: a regulariser is a part of the loss that is minimised, and the Hessian is that of this loss
 at its own solution. “Once” shows what adding α to one and the same Hessian does. With large α the two differ most: a
 network trained with it learns nothing any more (see its accuracy).</li>
+<li>On MNIST (seed 0, 2,000 training steps, the settings as published) the share of the 500 largest goes, for α = 0,
+0.06, 0.25, with training for each α: cross entropy 20.4, 14.4, 7.6 %, squared error 4.6, 0, 0 %; trained once: 20.4,
+17.2, 11.8 % and 4.6, 0.2, 0 %. The authors' runs: 18.4 to 10.9 % and 4.59 to 0 %. One seed does not decide it; “once”
+comes nearer.</li>
 <li>The norm is squared by default, as weight decay is; the authors' is not (a setting).</li>
 <li>The Hessian is that of a sample of the <i>training</i> images; the authors take the first 512 <i>test</i> images
 (a setting).</li>
