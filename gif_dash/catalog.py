@@ -125,6 +125,7 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.specs:BackdoorSpec",
             "gif_dash.experiments.backdoor:run",
             "gif_dash.figures.backdoor:summary",
+            edited="gif_dash.experiments.backdoor:edited_file",
         ),
         ExperimentEntry(
             "spectrum",

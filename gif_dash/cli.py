@@ -427,8 +427,11 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
             _run(spec, given, out, fresh, home, crew)
 
     if entry.name == "removal":
+        click.option("--forget-indices", "forget_file", type=_FILE, help="file with --forget-index, one per line")(
+            command
+        )
+    if entry.edited:
         for option in (
-            click.option("--forget-indices", "forget_file", type=_FILE, help="file with --forget-index, one per line"),
             click.option("--save-model", type=_FILE, help="write the edited network (.safetensors)"),
             click.option("--method", metavar="VALUE", help="of --save-model [default: the first of --methods]"),
             click.option("--at", metavar="best|S", default="best", help="s of --save-model [default: best]"),

@@ -25,6 +25,7 @@ from gif_dash.experiments.provenance import Stopwatch
 from gif_dash.experiments.removal import Removal
 from gif_dash.experiments.solving import Solving
 from gif_dash.experiments.sweep import ROW_ORDER, TestImages, held
+from gif_dash.experiments.takehome import file_metadata
 from gif_dash.influence import (
     Curvature,
     GaussNewton,
@@ -40,7 +41,7 @@ from gif_dash.influence import (
 )
 from gif_dash.progress import Progress
 from gif_dash.results import Result
-from gif_dash.scenarios import Kind, NoColdReference, Prepared, Reference, ScenarioError, load
+from gif_dash.scenarios import Kind, NoColdReference, Prepared, Reference, ScenarioError, checkpoints, load
 from gif_dash.scenarios.backdoor import Attack, Backdoor, Trigger, attacked, png
 from gif_dash.scenarios.training import few_threads
 from gif_dash.specs import BackdoorSpec, Method
@@ -70,10 +71,22 @@ def run(spec: BackdoorSpec, progress: Progress) -> Result:
 
 def edited_model(spec: BackdoorSpec, method: Method, scalar: float, progress: Progress) -> nn.Module:
     """The repaired network θ̂ + sΔ of a method, computed again from the spec; errors as `run`."""
+    return edited(spec, method, scalar, progress)[0]
+
+
+def edited(spec: BackdoorSpec, method: Method, scalar: float, progress: Progress) -> tuple[nn.Module, dict[str, Any]]:
+    """`edited_model`, with the provenance of its computation."""
     with Repair.asked(spec, progress) as repair:
         selection, gradient = repair.system()
         update = repair.solve((method,), gradient, selection.indices)[method]
-        return repair.edited(update, scalar)
+        return repair.edited(update, scalar), repair.provenance(selection)
+
+
+def edited_file(spec: BackdoorSpec, method: Method, scalar: float, progress: Progress) -> bytes:
+    """`edited_model` as the bytes of a safetensors file; see `gif_dash.experiments.takehome.edited_file`."""
+    model, known = edited(spec, method, scalar, progress)
+    asked = {"experiment": spec.experiment, **spec.model_dump(mode="json")}
+    return checkpoints.encode(model.state_dict(), file_metadata(asked, method, scalar, known))
 
 
 def attack_of(spec: BackdoorSpec) -> Attack:

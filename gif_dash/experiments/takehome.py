@@ -27,7 +27,7 @@ def save_model(model: torch.nn.Module, path: Path, result: Result, method: str, 
     Raises:
         OSError: the file cannot be written.
     """
-    checkpoints.save(path, model.state_dict(), _metadata(result.spec, method, scalar, result.provenance))
+    checkpoints.save(path, model.state_dict(), file_metadata(result.spec, method, scalar, result.provenance))
 
 
 def edited_file(spec: RemovalSpec, method: Method, scalar: float, progress: Progress) -> bytes:
@@ -46,10 +46,11 @@ def edited_file(spec: RemovalSpec, method: Method, scalar: float, progress: Prog
     """
     model, provenance = removal.edited(spec, method, scalar, progress)
     asked = {"experiment": spec.experiment, **spec.model_dump(mode="json")}
-    return checkpoints.encode(model.state_dict(), _metadata(asked, method, scalar, provenance))
+    return checkpoints.encode(model.state_dict(), file_metadata(asked, method, scalar, provenance))
 
 
-def _metadata(spec: Mapping[str, Any], method: str, scalar: float, provenance: Mapping[str, Any]) -> dict[str, str]:
+def file_metadata(spec: Mapping[str, Any], method: str, scalar: float, provenance: Mapping[str, Any]) -> dict[str, str]:
+    """What stands in the file beside the network: spec, method, s and provenance, as texts."""
     return {
         "gif_dash": __version__,
         "spec": json.dumps(spec),

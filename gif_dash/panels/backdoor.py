@@ -22,6 +22,7 @@ from gif_dash.panels.base import Context
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.page import STATIC
 from gif_dash.panels.scenario import ScenarioPanel
+from gif_dash.panels.takehome import TakeHome
 from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import BackdoorSpec, Spec
 
@@ -69,6 +70,7 @@ class BackdoorPanel(ScenarioPanel[BackdoorSpec]):
         self.drawn: Chart | None = None  #: of the complete answer on the screen
         self.moved = False  #: the person (or a link) has put the marker somewhere
         self._placed = self.chart.position  # where the panel itself has put the marker
+        self.home = TakeHome(context, lambda: self.chart.position)
         super().__init__(context)
         self.chart.observe(self.guard(self._marker_moved), "position")
 
@@ -99,6 +101,7 @@ class BackdoorPanel(ScenarioPanel[BackdoorSpec]):
         if change["new"] == self._placed:
             return
         self.moved = True
+        self.home.moved()
         self.context.ticker.soon(self.state_changed)
 
     # --- what is shown ----------------------------------------------------------------------------------------------
@@ -119,11 +122,14 @@ class BackdoorPanel(ScenarioPanel[BackdoorSpec]):
                 "All computed points", lambda: html(pictures.points_html(self._shown().tables["sweep"])), "a table"
             ),
         )
-        for fold in self.folds:
+        self.home_fold = self._fold(
+            "Take the repaired network home", lambda: self.home.widget, "a file for plain torch, with its provenance"
+        )
+        for fold in (*self.folds, self.home_fold):
             fold.add_class("gd-hidden")
         about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
         self.chart.draw(pictures.curves(EMPTY, self.spec.model_dump()))
-        return (self.chart, self.verdicts, self.answers, self.scores, *self.folds, about)
+        return (self.chart, self.verdicts, self.answers, self.scores, *self.folds, self.home_fold, about)
 
     def _fold(self, title: str, build: Any, note: str) -> Fold:
         return Fold(title, build, guard=self.guard, note=note)
@@ -160,6 +166,8 @@ class BackdoorPanel(ScenarioPanel[BackdoorSpec]):
         for fold in self.folds:
             fold.remove_class("gd-hidden")
             fold.refresh()
+        self.home_fold.remove_class("gd-hidden")
+        self.home.follow(result)
         self.refresh_offers()
 
     def started(self) -> None:

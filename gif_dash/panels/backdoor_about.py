@@ -59,8 +59,8 @@ does both on all of them. No constant hides in Δ, so the paper's scalars do not
 <li>CGLS, five steps, instead of 1,000 steps of the Neumann series; up to 1,024 pictures for curvature and gradient
 each, from the training data. Fewer steps regularise more: on mnist-cnn (seed 0) one step scored higher than five for
 every method that is solved for.</li>
-<li>The <b>gradient step</b> is no method of the paper's table. Add it to the methods: on both built-in networks (seed 0)
-it scored at least as high as GIF, FIF and PIF at its best s, at the cost of two gradients.</li>
+<li>The <b>gradient step</b> is no method of the paper's table. Add it to the methods: on both built-in networks
+(seed 0) it scored at least as high as GIF, FIF and PIF at its best s, at the cost of two gradients.</li>
 <li>The published table has ten runs; this is one. For others, change the seed: it draws other pictures and trains
 another network.</li>
 <li>The paper's IF2 numbers come from a formula with an extra constant and are no target here.</li>

@@ -10,11 +10,12 @@ import anywidget
 import numpy as np
 import traitlets
 
+from gif_dash.catalog import EXPERIMENTS, resolve
 from gif_dash.panels.base import Context, time_left, waiting
 from gif_dash.panels.page import STATIC
 from gif_dash.panels.transfer import Transfer
 from gif_dash.results import Result
-from gif_dash.specs import LABELS, RemovalSpec, SpecError
+from gif_dash.specs import LABELS, Spec, SpecError
 
 #: Seconds without a request of the browser after which it is believed not to take the file.
 STALLED = 30.0
@@ -143,7 +144,7 @@ class TakeHome:
         widget.error = ""
         values = {name: value for name, value in self.result.spec.items() if name != "experiment"}
         try:
-            spec = RemovalSpec.parse(values)
+            spec: Spec = resolve(EXPERIMENTS[self.result.experiment].spec).parse(values)
             self.ticket = self.context.connect().take_home(spec, widget.method, self.scalar())
         except SpecError as error:
             widget.error = str(error)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any, get_args
 
 import pytest
+import safetensors.torch
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
@@ -152,6 +154,15 @@ def test_edited_network_is_that_of_the_table(result: Result, attack: Backdoor) -
         right = (network(inputs).argmax(1) == labels)[report].double().mean().item()
     row = result.table[(result.table["method"] == "fif") & (result.table["mark"] == "best")].iloc[0]
     assert row["clean_accuracy"] == pytest.approx(100 * right)
+
+
+def test_repaired_network_goes_home_with_its_question(result: Result) -> None:
+    data = backdoor.edited_file(ask(methods=["fif"]), "fif", 1.0, Silent())
+    state, facts = safetensors.torch.load(data), json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    assert json.loads(facts["__metadata__"]["spec"])["experiment"] == "backdoor"
+    network = result.model("fif", 1.0)
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(state[name], value)
 
 
 class Visitor(Silent):
