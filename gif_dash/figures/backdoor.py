@@ -169,7 +169,10 @@ def scores_html(result: Result) -> str:
 
 
 def _with_error(value: float, error: float, decimals: int) -> str:
-    return f"{number(value, decimals)} ± {number(error, decimals)}" if math.isfinite(error) else number(value, decimals)
+    if not math.isfinite(error):
+        return number(value, decimals)
+    small = 10**-decimals
+    return f"{number(value, decimals)} " + (f"± {number(error, decimals)}" if error >= small / 2 else f"± <{small:g}")
 
 
 def published_html() -> str:

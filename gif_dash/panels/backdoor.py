@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 EMPTY = pd.DataFrame({"method": [], "scalar": [], "mark": []})
 NOTE = (
     "Score: harmonic mean of the accuracies with the trigger and without it. HVPs and seconds: of the solve. The "
-    "published table is of another network, other samples and an unknown choice of s: the numbers need not agree."
+    "published table is of mnist-cnn's architecture with other training, other samples and an unknown choice of s: the "
+    "numbers need not agree."
 )
 
 
