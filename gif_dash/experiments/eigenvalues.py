@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gif_dash.experiments.penalty import Penalty, Regularised
-from gif_dash.influence import Curvature, Density, InfluenceError, Tick, spectral_density, top_eigenvalues
+from gif_dash.influence import Curvature, Density, InfluenceError, Risk, Tick, spectral_density, top_eigenvalues
+from gif_dash.influence.risk import differentiate, evaluating, trainable
 
 #: Parameters up to which the whole matrix is the default, and beyond which it is refused.
 DENSE, MOST_DENSE = 2000, 10_000
@@ -93,6 +94,39 @@ def dense_matrix(curvature: Curvature, like: Tensor, tick: Tick) -> Tensor:
     for column in range(size):
         unit.zero_()[column] = 1
         matrix[column] = curvature.matvec(unit, tick)
+    return 0.5 * (matrix + matrix.T)
+
+
+def dense_at_once(risk: Risk, tick: Tick, rows: int = 64) -> Tensor:
+    """The Hessian of the loss of a small network as a matrix (p, p), many rows in one backward pass.
+
+    The same as `dense_matrix`, ten times as fast where a product is mostly overhead; the graph of all examples and
+    `rows` backward passes through it are in memory at once.
+
+    Args:
+        risk: of which weight decay is not counted.
+        tick: called between the passes.
+        rows: computed together.
+    """
+    parameters = trainable(risk.model)
+    with evaluating(risk.model), torch.enable_grad():
+        loss = risk.batch_losses(risk.indices).mean()
+        gradient = torch.cat([part.reshape(-1) for part in differentiate(loss, parameters, create_graph=True)])
+        identity = torch.eye(len(gradient), dtype=gradient.dtype, device=gradient.device)
+        parts = []
+        for some in torch.split(identity, rows):
+            tick()
+            found = torch.autograd.grad(
+                gradient,
+                parameters,
+                some,
+                retain_graph=True,
+                is_grads_batched=True,
+                allow_unused=True,
+                materialize_grads=True,
+            )
+            parts.append(torch.cat([part.reshape(len(some), -1) for part in found], dim=1))
+    matrix = torch.cat(parts)
     return 0.5 * (matrix + matrix.T)
 
 

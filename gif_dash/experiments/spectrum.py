@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from gif_dash.experiments.eigenvalues import DENSE, Spectrum, by_lanczos, dense_matrix, of_matrix
+from gif_dash.experiments.eigenvalues import DENSE, Spectrum, by_lanczos, dense_at_once, dense_matrix, of_matrix
 from gif_dash.experiments.lissa_check import bound, measure
 from gif_dash.experiments.metrics import answers, sample
 from gif_dash.experiments.penalty import Penalty, Regularised
@@ -172,12 +172,15 @@ class Spectra:
         risk = Risk(point.network, loss, self.images, torch.arange(len(self.images)))
         named = f"Eigenvalues: {LABELS[point.loss]}, α = {point.penalty.alpha:g}"
         with Hessian(risk) as hessian, self.watch.stage("Eigenvalues"):
-            self.progress.stage(named, self.size if self.dense and known is None else 0)
+            self.progress.stage(named, self.size if self.dense and known is None and spec.net == "own" else 0)
             tick = self._tick(hessian)
             if self.dense:
-                known = dense_matrix(hessian, theta, tick) if known is None else known
+                fresh = known is None
+                if known is None:
+                    small = spec.net == "dense"
+                    known = dense_at_once(risk, self.progress.check) if small else dense_matrix(hessian, theta, tick)
                 matrix = known + point.penalty.dense(theta)
-                spectrum = of_matrix(matrix, spec.count, hessian.products)
+                spectrum = of_matrix(matrix, spec.count, self.size if fresh else 0)
                 apply: Callable[[Tensor], Tensor] = matrix.__matmul__
             else:
                 spectrum = by_lanczos(hessian, point.penalty, theta, spec.count, spec.tolerance, spec.seed, tick)

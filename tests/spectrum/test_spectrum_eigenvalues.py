@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.func import functional_call, hessian
 
-from gif_dash.experiments.eigenvalues import by_lanczos, dense_matrix, of_matrix
+from gif_dash.experiments.eigenvalues import by_lanczos, dense_at_once, dense_matrix, of_matrix
 from gif_dash.experiments.lissa_check import bound, measure
 from gif_dash.experiments.penalty import Penalty
 from gif_dash.influence import Hessian, InfluenceError, ParameterIndex, Risk, TensorExamples, no_tick
@@ -62,6 +62,8 @@ def test_negative_shares_and_extremes(loss: str, penalty: Penalty) -> None:
         dense = of_matrix(dense_matrix(curvature, theta, no_tick) + penalty.dense(theta), 15, curvature.products)
         lanczos = by_lanczos(curvature, penalty, theta, 15, 1e-8, 0, no_tick)
     assert dense.products == len(theta) == 39
+    at_once = dense_at_once(risk, no_tick, rows=7) + penalty.dense(theta)
+    np.testing.assert_allclose(at_once.numpy(), true_hessian(net, examples, loss, penalty), rtol=0, atol=1e-13)
     assert dense.extent == pytest.approx((true[0], true[-1]), abs=1e-12)
     for found in (dense, lanczos):
         np.testing.assert_allclose(found.top, largest, rtol=0, atol=1e-6 * abs(largest[0]))
