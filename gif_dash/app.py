@@ -43,11 +43,11 @@ class Tab:
 TABS = (
     Tab("toy", "Toy", "gif_dash.panels.toy:ToyPanel"),
     Tab("removal", "Class removal", "gif_dash.panels.removal:RemovalPanel"),
-    Tab("criteria", "Criteria", "gif_dash.panels.criteria:CriteriaPanel"),
-    Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
     Tab("methods", "Methods", "gif_dash.panels.methods:MethodsPanel"),
-    Tab("backdoor", "Backdoor", "gif_dash.panels.backdoor:BackdoorPanel"),
+    Tab("criteria", "Criteria", "gif_dash.panels.criteria:CriteriaPanel"),
     Tab("layers", "Layers", "gif_dash.panels.layers:LayersPanel"),
+    Tab("backdoor", "Backdoor", "gif_dash.panels.backdoor:BackdoorPanel"),
+    Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
     Tab("history", "History", "gif_dash.panels.history:HistoryPanel"),
 )
 
