@@ -185,3 +185,13 @@ def test_the_device_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIF_DASH_DEVICE", "abacus")
     with pytest.raises(ScenarioError, match="the device 'abacus' cannot be used here"):
         training.device()
+
+
+def test_seeded_is_what_torch_makes_of_the_seed_and_leaves_no_trace() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(8)
+    before = torch.get_rng_state()
+    with training.seeded(3):
+        assert torch.equal(torch.rand(4), expected)
+    assert torch.equal(torch.get_rng_state(), before)
