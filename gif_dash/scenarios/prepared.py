@@ -24,6 +24,7 @@ from gif_dash.progress import Cancelled, Progress
 from gif_dash.results import ScenarioCard
 from gif_dash.scenarios import cards, checkpoints, data, training
 from gif_dash.scenarios.checkpoints import State
+from gif_dash.scenarios.finishing import Finishing
 from gif_dash.scenarios.pictures import Pictures
 from gif_dash.scenarios.scenario import ModelFactory, NoColdReference, Recipe, Scenario, ScenarioError, get, registered
 
@@ -139,7 +140,7 @@ class Prepared:
             forget: int64 (m,) training positions.
             kind: ``cold``: from scratch, like the original; ``warm``: from θ̂, as `Reference.note` says.
             seed: of initialisation (cold), order of the examples, and dropout.
-            progress: told about the training; may cancel.
+            progress: told about the training; may cancel, but a training that is almost done is finished and kept.
 
         Raises:
             NoColdReference: if the scenario cannot be trained from scratch.
@@ -154,10 +155,13 @@ class Prepared:
             if (found := checkpoints.read(path, key, self.model.state_dict())) is not None:
                 state, metadata = found
                 return Reference(kind, seed, state, float(metadata["seconds"]), metadata["note"])
-            reference = self._train_reference(self.retain(forget), kind, seed, recipe, progress)
+            finishing = Finishing(progress)
+            reference = self._train_reference(self.retain(forget), kind, seed, recipe, finishing)
             metadata = _metadata(reference.seconds, seed, self.weight_decay, recipe) | {"note": reference.note}
             if not checkpoints.write(path, key, reference.state, metadata):
                 self._unwritten[key] = reference
+            if finishing.left is not None:
+                raise finishing.left
             return reference
 
     def has_reference(self, forget: Tensor, kind: Kind, seed: int) -> bool:

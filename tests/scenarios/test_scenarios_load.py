@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from gif_dash.progress import Cancelled, Progress, Silent
 from gif_dash.results import ScenarioCard
-from gif_dash.scenarios import NoColdReference, Prepared, Scenario, ScenarioError, get, load, register
+from gif_dash.scenarios import NoColdReference, Prepared, Scenario, ScenarioError, finishing, get, load, register
 from gif_dash.scenarios.checkpoints import state_hash
 
 SHARED = network()
@@ -137,11 +137,29 @@ def test_cancel_leaves_nothing_behind(cache: Path) -> None:
     with pytest.raises(Cancelled):
         load(scenario, Recorder(cancel_after=10))
     assert not cache.exists()
-    prepared = load(scenario, Silent())
+
+
+def test_a_reference_that_is_almost_trained_is_kept_for_the_next_one(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = load(small(), Silent())
+    with pytest.raises(Cancelled):
+        prepared.reference(FORGET, "warm", 0, Recorder(cancel_after=0))  # nothing done: nobody knows how long it takes
+    assert not prepared.has_reference(FORGET, "warm", 0)
+    monkeypatch.setattr(finishing, "SECONDS", 0.0)
     with pytest.raises(Cancelled):
         prepared.reference(FORGET, "cold", 0, Recorder(cancel_after=10))
     assert len(list((cache / "checkpoints").iterdir())) == 1
-    assert prepared.reference(FORGET, "cold", 0, Silent()).state
+    monkeypatch.setattr(finishing, "SECONDS", 600.0)
+    leaving = Recorder(cancel_after=10)
+    with pytest.raises(Cancelled):
+        prepared.reference(FORGET, "cold", 0, leaving)
+    assert leaving.units == 10  # who has left hears no more
+    again = Recorder()
+    kept = prepared.reference(FORGET, "cold", 0, again)
+    assert again.trainings == []
+    whole = load(small(name="other"), Silent()).reference(FORGET, "cold", 0, Silent())
+    assert all(torch.equal(value, whole.state[name]) for name, value in kept.state.items())
 
 
 def test_threads_share_one_training() -> None:
