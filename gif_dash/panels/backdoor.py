@@ -19,10 +19,8 @@ from gif_dash.figures.removal_words import facts
 from gif_dash.panels.backdoor_about import ABOUT
 from gif_dash.panels.bars import Fold, html
 from gif_dash.panels.base import Context
-from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.page import STATIC
-from gif_dash.panels.scenario import ScenarioPanel
-from gif_dash.panels.takehome import TakeHome
+from gif_dash.panels.swept import SweptPanel
 from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import BackdoorSpec, Spec
 
@@ -52,7 +50,7 @@ class Answers(anywidget.AnyWidget):
     position = traitlets.Float(1.0).tag(sync=True)
 
 
-class BackdoorPanel(ScenarioPanel[BackdoorSpec]):
+class BackdoorPanel(SweptPanel[BackdoorSpec]):
     """Fig. 5 of the GIF paper and its table, for any scenario with pictures."""
 
     spec_class: ClassVar[type[Spec]] = BackdoorSpec
@@ -65,45 +63,15 @@ class BackdoorPanel(ScenarioPanel[BackdoorSpec]):
     overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {"scenario": {"help": ""}, "damping": {"kind": "number"}}
 
     def __init__(self, context: Context) -> None:
-        self.chart = ChartWidget()
+        super().__init__(context)
         self.answers = Answers()
         self.link = ipywidgets.jslink((self.chart, "position"), (self.answers, "position"))
-        self.drawn: Chart | None = None  #: of the complete answer on the screen
-        self.moved = False  #: the person (or a link) has put the marker somewhere
-        self._placed = self.chart.position  # where the panel itself has put the marker
-        self.home = TakeHome(context, lambda: self.chart.position)
-        super().__init__(context)
-        self.chart.observe(self.guard(self._marker_moved), "position")
 
     # --- state ------------------------------------------------------------------------------------------------------
-
-    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
-        if "s" not in query:
-            return []
-        try:
-            position = float(query["s"])
-        except ValueError:
-            position = math.nan
-        if not 0 <= position <= self.spec.s_max:
-            return [
-                f"The link was not followed in one point: s goes from 0 to {self.spec.s_max:g}; got {query['s']!r}."
-            ]
-        self.moved, self.chart.position = True, position
-        return []
-
-    def extra_state(self) -> dict[str, str]:
-        return {"s": f"{self.chart.position:.4g}"} if self.moved else {}
 
     def changes(self, card: ScenarioCard) -> dict[str, Any]:
         last = len(card.classes) - 1
         return {"target": last} if self.spec.target > last else {}
-
-    def _marker_moved(self, change: Any) -> None:
-        if change["new"] == self._placed:
-            return
-        self.moved = True
-        self.home.moved()
-        self.context.ticker.soon(self.state_changed)
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
@@ -149,10 +117,8 @@ class BackdoorPanel(ScenarioPanel[BackdoorSpec]):
         self.result = result
         self.drawn = pictures.curves(result.tables["sweep"], result.spec, result.provenance.get("floor", math.nan))
         self.chart.draw(add_ghosts(self.drawn, previous))
-        if not self.moved:
-            best = best_scalar(result.tables["sweep"], str(result.spec["methods"][0]))
-            if best is not None:
-                self._placed = self.chart.position = self.answers.position = best
+        self.place_marker(best_scalar(result.tables["sweep"], str(result.spec["methods"][0])))
+        self.answers.position = self.chart.position
         self.answers.content = pictures.answers(result)
         odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in pictures.oddities(result))
         self.verdicts.value = (

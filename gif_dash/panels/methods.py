@@ -21,6 +21,7 @@ from gif_dash.panels.base import Context
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.methods_about import ABOUT
 from gif_dash.panels.scenario import ScenarioPanel
+from gif_dash.panels.swept import position
 from gif_dash.results import Result
 from gif_dash.specs import MethodsSpec, Spec
 
@@ -79,16 +80,10 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
         return self._growing_mr or min(self._question.mrs, key=lambda mr: abs(mr - self.chart.position))
 
     def restore_extra(self, query: Mapping[str, str]) -> list[str]:
-        if "at-mr" not in query:
-            return []
-        try:
-            position = float(query["at-mr"])
-        except ValueError:
-            position = -1.0
-        if not 0 < position <= 100:
-            return [f"The link was not followed in one point: at-mr goes from 0 to 100; got {query['at-mr']!r}."]
-        self.chart.position = position
-        return []
+        found, sentences = position(query, "at-mr", 100.0, "at-mr")
+        if found is not None:
+            self.chart.position = found
+        return sentences
 
     def extra_state(self) -> dict[str, str]:
         position = min(self._question.mrs, key=lambda mr: abs(mr - self.chart.position))

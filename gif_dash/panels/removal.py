@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,10 +14,8 @@ from gif_dash.figures import removal_words as words
 from gif_dash.figures.chart import Chart
 from gif_dash.panels.bars import Fold, html
 from gif_dash.panels.base import Context
-from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.removal_about import ABOUT
-from gif_dash.panels.scenario import ScenarioPanel
-from gif_dash.panels.takehome import TakeHome
+from gif_dash.panels.swept import SweptPanel
 from gif_dash.results import Result
 from gif_dash.specs import RemovalSpec, Spec
 
@@ -33,7 +30,7 @@ SCORES_NOTE = (
 EMPTY = pd.DataFrame({"method": [], "scalar": [], "mark": []})
 
 
-class RemovalPanel(ScenarioPanel[RemovalSpec]):
+class RemovalPanel(SweptPanel[RemovalSpec]):
     """Table 2 and Fig. 4 of the GIF paper, for any scenario and any classes of it."""
 
     spec_class: ClassVar[type[Spec]] = RemovalSpec
@@ -50,40 +47,8 @@ class RemovalPanel(ScenarioPanel[RemovalSpec]):
     }
 
     def __init__(self, context: Context) -> None:
-        self.chart = ChartWidget()
-        self.drawn: Chart | None = None  #: of the complete answer on the screen
         self.growing: Chart | None = None  #: of the run that is followed
-        self.moved = False  #: the person (or a link) has put the marker somewhere
-        self._placed = self.chart.position  # where the panel itself has put the marker
-        self.home = TakeHome(context, lambda: self.chart.position)
         super().__init__(context)
-        self.chart.observe(self.guard(self._marker_moved), "position")
-
-    # --- state ------------------------------------------------------------------------------------------------------
-
-    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
-        if "s" not in query:
-            return []
-        try:
-            position = float(query["s"])
-        except ValueError:
-            position = math.nan
-        if not 0 <= position <= self.spec.s_max:
-            return [
-                f"The link was not followed in one point: s goes from 0 to {self.spec.s_max:g}; got {query['s']!r}."
-            ]
-        self.moved, self.chart.position = True, position
-        return []
-
-    def extra_state(self) -> dict[str, str]:
-        return {"s": f"{self.chart.position:.4g}"} if self.moved else {}
-
-    def _marker_moved(self, change: Any) -> None:
-        if change["new"] == self._placed:
-            return
-        self.moved = True
-        self.home.moved()
-        self.context.ticker.soon(self.state_changed)
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
@@ -133,8 +98,7 @@ class RemovalPanel(ScenarioPanel[RemovalSpec]):
         self.result = result
         self.drawn = pictures.curves(result.tables["sweep"], result.spec)
         self._redraw(pictures.add_ghosts(self.drawn, previous))
-        if not self.moved:
-            self._marker_to_best(result)
+        self.place_marker(pictures.best_scalar(result.tables["sweep"], str(result.spec["methods"][0])))
         self._say(result)
         for fold in self.folds:
             fold.remove_class("gd-hidden")
@@ -159,12 +123,6 @@ class RemovalPanel(ScenarioPanel[RemovalSpec]):
         now = result.spec["scenario"] if result is not None else self.running.scenario if self.running else ""
         same_question = result is not None and result.spec == self.result.spec
         return self.drawn if self.result.spec["scenario"] == now and not same_question else None
-
-    def _marker_to_best(self, result: Result) -> None:
-        best = pictures.best_scalar(result.tables["sweep"], str(result.spec["methods"][0]))
-        if best is not None:
-            self._placed = best
-            self.chart.position = best
 
     def _say(self, result: Result) -> None:
         odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in words.oddities(result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +19,7 @@ from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.page import STATIC
 from gif_dash.panels.scenario import ScenarioPanel
 from gif_dash.panels.spectrum_about import ABOUT
+from gif_dash.panels.swept import position
 from gif_dash.results import Result
 from gif_dash.specs import Spec, SpectrumSpec
 
@@ -68,16 +68,10 @@ class SpectrumPanel(ScenarioPanel[SpectrumSpec]):
     # --- state ------------------------------------------------------------------------------------------------------
 
     def restore_extra(self, query: Mapping[str, str]) -> list[str]:
-        if "alpha" not in query:
-            return []
-        try:
-            position = float(query["alpha"])
-        except ValueError:
-            position = math.nan
-        if not 0 <= position <= 100:
-            return [f"The link was not followed in one point: α goes from 0 to 100; got {query['alpha']!r}."]
-        self.moved, self.chart.position = True, position
-        return []
+        found, sentences = position(query, "alpha", 100.0, "α")
+        if found is not None:
+            self.moved, self.chart.position = True, found
+        return sentences
 
     def extra_state(self) -> dict[str, str]:
         return {"alpha": f"{self.chart.position:.4g}"} if self.moved else {}

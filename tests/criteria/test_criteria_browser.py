@@ -7,34 +7,12 @@ from typing import Any
 
 import pytest
 from criteria_fakes import SPEC, table
+from widget_harness import HARNESS
 
 from gif_dash.figures.criteria import grid
 from gif_dash.panels.page import STATIC
 
 pytestmark = pytest.mark.browser
-
-#: A model as anywidget gives it: traits, messages, and who listens.
-HARNESS = """
-async ([code, traits]) => {
-  const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-  const listeners = {};
-  window.sent = [];
-  window.traits = traits;
-  window.model = {
-    get: (name) => window.traits[name],
-    set: (name, value) => { window.traits[name] = value; },
-    save_changes: () => {},
-    send: (message) => window.sent.push(message),
-    on: (name, call) => { (listeners[name] ??= []).push(call); },
-  };
-  window.change = (name, value) => {
-    window.traits[name] = value;
-    for (const call of listeners[`change:${name}`]) call();
-  };
-  const { default: widget } = await import(url);
-  widget.render({ model: window.model, el: document.querySelector("main") });
-}
-"""
 
 
 @pytest.fixture
