@@ -291,16 +291,23 @@ def scenarios() -> None:
     metavar="default|all|LIST",
     help="classes to make references and default runs for: the spec's default, all, or positions with commas",
 )
+@click.option(
+    "--experiments",
+    default="removal",
+    show_default=True,
+    metavar="all|LIST",
+    help="whose default runs to make, so that their tabs are filled at once: all, or names with commas",
+)
 @_folders
 @_own
-def prepare(scenario: tuple[str, ...], classes: str) -> None:
+def prepare(scenario: tuple[str, ...], classes: str, experiments: str) -> None:
     """Get data, train, make references and default runs (of all scenarios, if none is named)."""
     from gif_dash import upkeep
 
     known = catalog.scenarios()
     if unknown := [name for name in scenario if name not in known]:
         raise BadValue(f"there is no scenario named {unknown[0]!r}; choose from {', '.join(known)}")
-    upkeep.prepare(scenario or tuple(_named() or known), classes)
+    upkeep.prepare(scenario or tuple(_named() or known), classes, experiments)
 
 
 @main.command()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -21,7 +22,7 @@ from gif_dash import __version__, catalog, resources
 from gif_dash.compute.cards import believed_card
 from gif_dash.compute.paths import cache_dir, data_dir
 from gif_dash.compute.store import StoreError, open_store
-from gif_dash.specs import RemovalSpec, SpecError
+from gif_dash.specs import RemovalSpec, Spec, SpecError
 from gif_dash.terminal import TerminalProgress, show
 
 #: Names of classes that `prepare` lists, at most.
@@ -30,8 +31,13 @@ SHOWN_CLASSES = 20
 _PACKAGES = ("torch", "torchvision", "numpy", "pandas", "plotly", "ipywidgets", "anywidget", "voila", "jupyterlab")
 
 
-def prepare(names: tuple[str, ...], classes: str) -> None:
+def prepare(names: tuple[str, ...], classes: str, experiments: str = "removal") -> None:
     """Get data, train, make references and the default runs of scenarios.
+
+    Args:
+        names: of the scenarios.
+        classes: what class removal is to forget, see the command.
+        experiments: names with commas, or ``all``; others than class removal are asked their default question.
 
     What is there already is not made again, so an interrupted preparation goes on where it stopped.
 
@@ -41,15 +47,25 @@ def prepare(names: tuple[str, ...], classes: str) -> None:
     from gif_dash.api import run
     from gif_dash.scenarios import load
 
+    chosen = _experiments(experiments)
     for name in names:
         began = time.perf_counter()
         try:
             with TerminalProgress() as progress:
                 card = load(name, progress).card
-            for position in _classes(classes, len(card.classes)):
+            positions = _classes(classes, len(card.classes))
+            questions = [("removal", f"class {card.classes[place]}", place) for place in positions]
+            others = [(entry, catalog.EXPERIMENTS[entry].title, positions[0]) for entry in chosen if entry != "removal"]
+            for entry, title, place in (questions if "removal" in chosen else []) + others:
                 started = time.perf_counter()
-                run(RemovalSpec(scenario=name, forget_classes=(position,)))
-                click.echo(f"{name}: class {card.classes[position]} in {time.perf_counter() - started:.1f} s")
+                try:
+                    run(_default(entry, name, place))
+                except ValueError as error:
+                    if entry == "removal":
+                        raise
+                    click.echo(f"{name}: {title}: {error}")  # not every scenario allows every experiment
+                else:
+                    click.echo(f"{name}: {title} in {time.perf_counter() - started:.1f} s")
         except (ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
         size = sum(path.stat().st_size for path in _checkpoints() if path.name.startswith(f"{name}-"))
@@ -60,6 +76,26 @@ def prepare(names: tuple[str, ...], classes: str) -> None:
             click.echo(f"{name}: {card.data_note}; {card.train_size:,} to train, {card.test_size:,} to test")
             click.echo(f"{name}: classes {listed}{more}")
         click.echo(f"{name} is ready: {time.perf_counter() - began:.1f} s, {_size(size)} of checkpoints{accuracy}")
+
+
+def _default(experiment: str, scenario: str, position: int) -> Spec:
+    """An experiment's default question about a scenario, with a class that it has."""
+    kind: type[Spec] = catalog.resolve(catalog.EXPERIMENTS[experiment].spec)
+    values: dict[str, Any] = {"scenario": scenario}
+    if "forget_classes" in kind.model_fields:
+        values["forget_classes"] = (position,)
+    return kind.parse(values)
+
+
+def _experiments(text: str) -> list[str]:
+    """Names behind ``all`` or a list with commas: experiments that are about a scenario."""
+    known = [name for name, entry in catalog.EXPERIMENTS.items() if entry.needs_scenario]
+    if text == "all":
+        return known
+    wanted = [part.strip() for part in text.split(",") if part.strip()]
+    if unknown := [name for name in wanted if name not in known]:
+        raise click.ClickException(f"--experiments: 'all' or some of {', '.join(known)}; got {unknown[0]!r}")
+    return wanted
 
 
 def prepare_first(names: Sequence[str]) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from gif_dash import ToySpec, cli, resources, run
+from gif_dash import ToySpec, api, catalog, cli, resources, run
 from gif_dash.compute.paths import cache_dir
 from gif_dash.progress import Silent
+from gif_dash.specs import LayersSpec, Spec
 
 
 def say(*arguments: str) -> tuple[int, str]:
@@ -35,8 +36,33 @@ def test_prepare_makes_references_once() -> None:
     assert {path: path.stat().st_mtime_ns for path in folder.glob("digits-cnn-*")} == before
 
 
+def test_prepare_asks_the_default_question_of_every_experiment_that_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Spec] = []
+
+    def answer(spec: Spec) -> None:
+        asked.append(spec)
+        if spec.experiment == "backdoor":
+            raise ValueError("there are no pictures in it")
+
+    monkeypatch.setattr(api, "run", answer)
+    code, words = say("prepare", "digits-cnn", "--experiments", "all")
+    assert code == 0, words
+    assert [spec.experiment for spec in asked] == [
+        name for name, entry in catalog.EXPERIMENTS.items() if entry.needs_scenario
+    ]
+    assert all(spec == type(spec)() for spec in asked)  # those that the page opens with
+    assert "digits-cnn: Backdoor: there are no pictures in it" in words
+    asked.clear()
+    assert say("prepare", "digits-cnn", "--experiments", "layers, removal", "--classes", "3,4")[0] == 0
+    assert [spec.experiment for spec in asked] == ["removal", "removal", "layers"]
+    assert asked[2] == LayersSpec(forget_classes=(3,))
+
+
 def test_prepare_refuses_in_one_sentence() -> None:
     assert say("prepare", "imagenet")[0] == 2
+    code, words = say("prepare", "digits-cnn", "--experiments", "alchemy")
+    assert code == 1
+    assert "got 'alchemy'" in words
     code, words = say("prepare", "digits-cnn", "--classes", "10")
     assert code == 1
     assert "positions from 0 to 9" in words
