@@ -115,6 +115,7 @@ def test_two_runs_are_compared_in_curves_and_numbers(visit: Visit, dashboard: Se
     for words in ("GIF · A", "GIF · B", "FIF · A", "PIF · B"):
         assert words in legend
 
+    page.wait_for_selector(".gd-compared tbody td", state="attached")  # comes after the curves
     best = {name: runs[name].table.query("method == 'gif' and mark == 'best'")["score"].iloc[0] for name in ("a", "b")}
     cells = page.locator(".gd-compared tbody tr").first.locator("td").all_inner_texts()
     change = best["b"] - best["a"]
