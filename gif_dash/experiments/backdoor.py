@@ -18,8 +18,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from gif_dash import catalog
-from gif_dash.experiments.editing import LONG_TRAINING
+from gif_dash.experiments.editing import may_train
 from gif_dash.experiments.metrics import Answers, accuracy_error, answers, removal_score, sample, score_error
 from gif_dash.experiments.provenance import Stopwatch
 from gif_dash.experiments.removal import Removal
@@ -94,13 +93,6 @@ def attack_of(spec: BackdoorSpec) -> Attack:
     return Attack(Trigger(spec.pattern, spec.strength), spec.target, spec.share, spec.seed)
 
 
-def may_train_long(spec: BackdoorSpec, original: Prepared, progress: Progress) -> bool:
-    """Whether a training of this scenario may be started for whoever asks."""
-    entry = catalog.SCENARIOS.get(spec.scenario)
-    quick = entry.quick if entry else original.card.seconds.get("train", 0.0) <= LONG_TRAINING
-    return progress.patient or quick
-
-
 class Repair(Removal):
     """One run. A removal of the corrupted pictures, but for the system that is solved and what is measured.
 
@@ -135,13 +127,13 @@ class Repair(Removal):
             original = load(spec.scenario, progress)
         spec.check(original.card)
 
-        def may_train() -> bool:
-            if may_train_long(spec, original, progress):
+        def allowed() -> bool:
+            if may_train(spec.scenario, original, progress):
                 return True
             raise ScenarioError(f"the corrupted network takes minutes to train and is not here yet: run {to_cli(spec)}")
 
         with watch.stage("Training the corrupted network"):
-            backdoor = attacked(original, attack_of(spec), progress, may_train)
+            backdoor = attacked(original, attack_of(spec), progress, allowed)
         with few_threads(original.model), cls(spec, backdoor, progress, watch) as begun:
             yield begun
 
@@ -274,7 +266,7 @@ class Repair(Removal):
         impatient = False
         for method, kind in kinds:
             known = self.backdoor.has_reference(self.question.repair, kind)
-            if not known and not may_train_long(self.question, self.prepared, self.progress):
+            if not known and not may_train(self.question.scenario, self.prepared, self.progress):
                 impatient = True
                 missing.append(
                     f"the retrained network takes minutes to train and is not here yet: run {to_cli(self.question)}"

@@ -26,6 +26,13 @@ from gif_dash.spelling import to_cli
 LONG_TRAINING = 60.0
 
 
+def may_train(scenario: str, prepared: Prepared, progress: Progress) -> bool:
+    """Whether a training of a scenario may be started for whoever asks; no visitor's click starts a long one."""
+    entry = catalog.SCENARIOS.get(scenario)
+    quick = entry.quick if entry else prepared.card.seconds.get("train", 0.0) <= LONG_TRAINING
+    return progress.patient or quick
+
+
 class Editing:
     """One trained network, one forget group, one pair of samples: select, solve, sweep along s, compare.
 
@@ -178,9 +185,7 @@ class Editing:
 
     def may_train(self, kind: Kind, seed: int) -> bool:
         """Whether a reference is there, or may be trained for whoever asks."""
-        entry = catalog.SCENARIOS.get(self.spec.scenario)
-        quick = entry.quick if entry else self.prepared.card.seconds.get("train", 0.0) <= LONG_TRAINING
-        if self.progress.patient or quick:
+        if may_train(self.spec.scenario, self.prepared, self.progress):
             return True
         return self.prepared.has_reference(self.forget, kind, seed)
 

@@ -16,9 +16,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gif_dash import catalog
 from gif_dash.experiments import paired, pieces
-from gif_dash.experiments.editing import LONG_TRAINING
+from gif_dash.experiments.editing import may_train
 from gif_dash.experiments.provenance import Stopwatch
 from gif_dash.experiments.removal import Removal
 from gif_dash.experiments.sweep import Sweep
@@ -80,9 +79,7 @@ class _Place:
 class _Run:
     def __init__(self, spec: MethodsSpec, base: Prepared, progress: Progress, watch: Stopwatch) -> None:
         self.spec, self.base, self.progress, self.watch = spec, base, progress, watch
-        entry = catalog.SCENARIOS.get(spec.scenario)
-        quick = entry.quick if entry else base.card.seconds.get("train", 0.0) <= LONG_TRAINING
-        self.unhurried = progress.patient or quick  # as `Editing.may_train`, which is about references
+        self.unhurried = may_train(spec.scenario, base, progress)
         self.done: list[Result] = []
         self.computed = 0  # of these, by this run
         self.missing: list[str] = []

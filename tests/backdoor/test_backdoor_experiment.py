@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from gif_dash.experiments import backdoor
+from gif_dash.experiments import backdoor, editing
 from gif_dash.experiments.metrics import stratified_half
 from gif_dash.progress import Silent
 from gif_dash.results import Result
@@ -170,7 +170,7 @@ class Visitor(Silent):
 
 
 def test_no_click_starts_a_long_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backdoor, "LONG_TRAINING", -1.0)
+    monkeypatch.setattr(editing, "LONG_TRAINING", -1.0)
     spec = ask(seed=7, methods=["gradient"])
     with pytest.raises(ScenarioError, match="gif-dash run backdoor --scenario four-digits"):
         backdoor.run(spec, Visitor())

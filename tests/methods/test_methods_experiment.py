@@ -181,7 +181,6 @@ def test_a_trained_module_without_a_recipe_has_seeds_of_sampling_only() -> None:
 
 def test_a_click_trains_nothing_that_takes_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(editing, "LONG_TRAINING", -1.0)
-    monkeypatch.setattr(methods, "LONG_TRAINING", -1.0)
     prepared = load("methods-small", Silent())
     spec = ask(seeds=9, methods=("gif",), forget_classes=(0, 1), others="yes")
     result = methods.run(spec, Impatient())
@@ -205,7 +204,7 @@ def test_a_click_computes_for_minutes_only_and_the_next_goes_on(monkeypatch: pyt
 
 
 def test_a_click_gets_what_a_patient_asker_computed(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "LONG_TRAINING", -1.0)
+    monkeypatch.setattr(editing, "LONG_TRAINING", -1.0)
     spec = MethodsSpec.parse({name: value for name, value in result.spec.items() if name != "experiment"})
     again = methods.run(spec, Impatient())
     pd.testing.assert_frame_equal(again.table, result.table)
