@@ -11,7 +11,8 @@ import pandas as pd
 
 from gif_dash.figures.criteria import MARKS, records
 from gif_dash.figures.criteria_tables import BEYOND, differences
-from gif_dash.figures.tables import duration, html_table, number, significant
+from gif_dash.figures.removal_words import effort
+from gif_dash.figures.tables import html_table, number, significant
 from gif_dash.figures.theme import label
 from gif_dash.results import Result
 
@@ -177,14 +178,5 @@ def oddities(result: Result) -> list[str]:
 
 def facts(result: Result) -> str:
     """One line: how many cells, how many products, how long it took, on what."""
-    known = result.provenance
-    parts = [f"{len(result.spec['criteria']) * len(result.spec['mrs'])} cells"]
-    if "hvps" in known:
-        parts.append(f"{known['hvps']} Hessian-vector products")
-    if "seconds" in known:
-        parts.append(f"computed in {duration(float(known['seconds']))}")
-    if "device" in known:
-        parts.append(f"on {escape(str(known['device']))}")
-    if "created" in known:
-        parts.append(escape(str(known["created"])[:16].replace("T", " ")) + " UTC")
-    return " · ".join(parts)
+    cells = len(result.spec["criteria"]) * len(result.spec["mrs"])
+    return " · ".join([f"{cells} cells", *effort(result.provenance)])

@@ -211,6 +211,12 @@ def facts(result: Result) -> str:
     if "k" in known and "p" in known:
         share = 100 * known["k"] / known["p"]
         parts.append(f"{known['k']:,} of {known['p']:,} parameters may change ({share:.1f} %)".replace(",", "\u202f"))
+    return " · ".join([*parts, *effort(known)])
+
+
+def effort(known: Mapping[str, Any]) -> list[str]:
+    """What a result took, from its provenance: products, time, device, and when; HTML, as far as it is known."""
+    parts = []
     if "hvps" in known:
         parts.append(f"{known['hvps']} Hessian-vector products")
     if "seconds" in known:
@@ -219,7 +225,7 @@ def facts(result: Result) -> str:
         parts.append(f"on {escape(str(known['device']))}")
     if "created" in known:
         parts.append(escape(str(known["created"])[:16].replace("T", " ")) + " UTC")
-    return " · ".join(parts)
+    return parts
 
 
 def _marked(sweep: pd.DataFrame, method: str, mark: str) -> pd.Series[Any] | None:

@@ -17,7 +17,7 @@ from gif_dash.figures.chart import Chart
 from gif_dash.figures.removal import add_ghosts, best_scalar
 from gif_dash.figures.removal_words import facts
 from gif_dash.panels.backdoor_about import ABOUT
-from gif_dash.panels.bars import Fold, html
+from gif_dash.panels.bars import html
 from gif_dash.panels.base import Context
 from gif_dash.panels.page import STATIC
 from gif_dash.panels.swept import SweptPanel
@@ -96,16 +96,9 @@ class BackdoorPanel(SweptPanel[BackdoorSpec]):
         )
         for fold in (*self.folds, self.home_fold):
             fold.add_class("gd-hidden")
-        about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
+        about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "equations, choices")
         self.chart.draw(pictures.curves(EMPTY, self.spec.model_dump()))
         return (self.chart, self.verdicts, self.answers, self.scores, *self.folds, self.home_fold, about)
-
-    def _fold(self, title: str, build: Any, note: str) -> Fold:
-        return Fold(title, build, guard=self.guard, note=note)
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
         if "sweep" in partial and self.running is not None:

@@ -13,7 +13,7 @@ from gif_dash.figures import criteria as pictures
 from gif_dash.figures import criteria_tables as tables
 from gif_dash.figures import criteria_words as words
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.bars import Fold, column, html
+from gif_dash.panels.bars import column, html
 from gif_dash.panels.base import Context
 from gif_dash.panels.cells import CellGrid
 from gif_dash.panels.chart import ChartWidget
@@ -114,13 +114,6 @@ class CriteriaPanel(ScenarioPanel[CriteriaSpec]):
         about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "definitions, choices, deviations")
         self._draw()
         return (self.cells, self.verdicts, self.losses, self.chart, *self.folds, about)
-
-    def _fold(self, title: str, build: Any, note: str) -> Fold:
-        return Fold(title, build, guard=self.guard, note=note)
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     def _drawn(self) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Cells and question of the run that is followed, else of the last answer."""

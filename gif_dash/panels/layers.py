@@ -12,7 +12,7 @@ import traitlets
 
 from gif_dash.figures import layers as pictures
 from gif_dash.figures import layers_words as words
-from gif_dash.panels.bars import Fold, column, html
+from gif_dash.panels.bars import column, html
 from gif_dash.panels.base import Context
 from gif_dash.panels.layers_about import ABOUT
 from gif_dash.panels.page import STATIC
@@ -121,7 +121,7 @@ class LayersPanel(ScenarioPanel[LayersSpec]):
         )
         for fold in self.folds:
             fold.add_class("gd-hidden")
-        about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
+        about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "equations, choices")
         return (
             column(self.network, self.where, classes=("gd-results",)),
             self.words,
@@ -129,13 +129,6 @@ class LayersPanel(ScenarioPanel[LayersSpec]):
             *self.folds,
             about,
         )
-
-    def _fold(self, title: str, build: Any, note: str) -> Fold:
-        return Fold(title, build, guard=self.guard, note=note)
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
         if "layers" in partial:

@@ -16,7 +16,7 @@ from gif_dash.figures.chart import Chart
 from gif_dash.figures.removal import add_ghosts
 from gif_dash.figures.tables import duration
 from gif_dash.panels.asking import Asking
-from gif_dash.panels.bars import Fold, html
+from gif_dash.panels.bars import html
 from gif_dash.panels.base import Context
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.methods_about import ABOUT
@@ -112,7 +112,7 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
         )
         for fold in self.folds:
             fold.add_class("gd-hidden")
-        about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="protocol, choices")
+        about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "protocol, choices")
         self._draw(EMPTY, EMPTY, self.spec)
         return (
             self.chart,
@@ -125,13 +125,6 @@ class MethodsPanel(ScenarioPanel[MethodsSpec]):
             *self.folds,
             about,
         )
-
-    def _fold(self, title: str, build: Any, note: str) -> Fold:
-        return Fold(title, build, guard=self.guard, note=note)
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     def _at_one(self) -> ipywidgets.Widget:
         return html(tables.ours(self._shown(), mark="one", opens=False))

@@ -12,7 +12,7 @@ from gif_dash.figures import removal as pictures
 from gif_dash.figures import removal_tables as tables
 from gif_dash.figures import removal_words as words
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.bars import Fold, html
+from gif_dash.panels.bars import html
 from gif_dash.panels.base import Context
 from gif_dash.panels.removal_about import ABOUT
 from gif_dash.panels.swept import SweptPanel
@@ -73,16 +73,9 @@ class RemovalPanel(SweptPanel[RemovalSpec]):
         )
         for fold in (*self.folds, self.home_fold):
             fold.add_class("gd-hidden")
-        about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
+        about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "equations, choices")
         self._redraw(pictures.curves(EMPTY, self.spec.model_dump()))
         return (self.chart, self.verdicts, self.scores, *self.folds, self.home_fold, about)
-
-    def _fold(self, title: str, build: Any, note: str) -> Fold:
-        return Fold(title, build, guard=self.guard, note=note)
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     def _redraw(self, chart: Chart) -> None:
         self.chart.draw(chart)

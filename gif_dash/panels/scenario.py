@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from gif_dash.panels.bars import Fold
 from gif_dash.panels.base import Context, JobPanel
-from gif_dash.results import ScenarioCard
+from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import Spec
 
 if TYPE_CHECKING:
@@ -38,6 +39,15 @@ class ScenarioPanel(JobPanel[S]):
         count = len(card.classes)
         kept = [item for item in chosen if item < count][: count - 1] or [min(8, count - 1)]
         return {} if kept == list(chosen) else {"forget_classes": kept}
+
+    # --- pieces of a panel ------------------------------------------------------------------------------------------
+
+    def _fold(self, title: str, build: Any, note: str) -> Fold:
+        return Fold(title, build, guard=self.guard, note=note)
+
+    def _shown(self) -> Result:
+        assert self.result is not None, "folds are hidden until there is a result"
+        return self.result
 
     # --- running ----------------------------------------------------------------------------------------------------
 

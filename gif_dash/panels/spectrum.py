@@ -13,7 +13,7 @@ import traitlets
 from gif_dash.figures import spectrum as pictures
 from gif_dash.figures import spectrum_words as words
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.bars import Fold, column, html
+from gif_dash.panels.bars import column, html
 from gif_dash.panels.base import Context
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.page import STATIC
@@ -99,16 +99,9 @@ class SpectrumPanel(ScenarioPanel[SpectrumSpec]):
         )
         for fold in self.folds:
             fold.add_class("gd-hidden")
-        about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
+        about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "equations, choices")
         self.chart.draw(pictures.curves(EMPTY, EMPTY, self.spec.model_dump()))
         return (column(self.chart, self.words, classes=("gd-results",)), self.spectra, self.lissa, *self.folds, about)
-
-    def _fold(self, title: str, build: Any, note: str) -> Fold:
-        return Fold(title, build, guard=self.guard, note=note)
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
         if "shares" in partial and self.running is not None:
