@@ -46,7 +46,7 @@ def run_cells(
     outcomes: dict[int, Outcome] = {}
     with start_server(workers=workers, threads=threads, cluster=cluster, warm=(), patient=True) as server:
         client = TableClient(server.folder, server.store, patient=True)
-        stored = [client.stored(cell.spec) is not None for cell in listed]
+        stored = [cards.look_up(cell.spec, store) is not None for cell in listed]
         open_ = {client.submit(cell.spec): place for place, cell in enumerate(listed)}
         progress.stage(_head(0, len(listed), []), len(listed))
         said = ""

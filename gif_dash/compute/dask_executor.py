@@ -281,7 +281,7 @@ class DaskExecutor:
 
         from gif_dash.compute import worker
 
-        end: Answer | Failure = Failure("failed", LOST, lost=True)
+        end: Answer | Failure = Failure("failed", LOST)
         try:
             assert self._client is not None
             where = {"workers": [self._give(task.name)]} if self._scheduler is None else {}
@@ -293,6 +293,7 @@ class DaskExecutor:
                 log.warning("The Dask scheduler has gone, and took a task along")
         except KilledWorker:
             log.warning("A worker process died while computing")
+            end = Failure("failed", LOST, lost=True)
         except Exception:
             if task.name not in self._killed and self._client is not None:
                 log.exception("Dask lost a task")
