@@ -264,6 +264,17 @@ class Lanczos:
         values, vectors = self.decomposition()
         return values, self._beside[-1] * np.abs(vectors[-1])
 
+    def pairs(self, count: int) -> tuple[Tensor, Tensor]:
+        """The Ritz pairs of largest magnitude: values (count,), in falling order, and vectors in columns (p, count).
+
+        Both float64 on the CPU.
+        """
+        values, vectors = self.decomposition()
+        top = np.argsort(-np.abs(values), kind="stable")[:count]
+        mixing = torch.from_numpy(vectors[:, top].copy()).to(self._like)
+        found = self._basis[: self.steps].T @ mixing
+        return torch.from_numpy(values[top].copy()), found.double().cpu()
+
     def hidden(self) -> float:
         """Magnitude that eigenvalues not found yet may reach, as far as an exhausted Krylov space tells; else 0.
 
