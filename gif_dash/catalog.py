@@ -18,8 +18,12 @@ from gif_dash.compute.paths import data_dir
 #: The person's folder of pictures, the network for it, the pictures' size, and import paths of scenarios with commas.
 FOLDER, NETWORK, IMAGE_SIZE, ADD = "GIF_DASH_FOLDER", "GIF_DASH_NETWORK", "GIF_DASH_IMAGE_SIZE", "GIF_DASH_ADD"
 
+#: Which recipe the large networks are trained by, and its values: the first is meant if it is not set.
+RECIPE = "GIF_DASH_RECIPE"
+RECIPES = ("short", "full")
+
 #: The flags of the command line that set them.
-FLAGS = {"folder": FOLDER, "network": NETWORK, "image-size": IMAGE_SIZE, "add": ADD}
+FLAGS = {"folder": FOLDER, "network": NETWORK, "image-size": IMAGE_SIZE, "add": ADD, "recipe": RECIPE}
 
 #: The network that a folder of pictures gets if none is named.
 DEFAULT_NETWORK = "stride-cnn"
@@ -37,6 +41,7 @@ class ScenarioEntry:
         quick: it needs no download and trains in under a minute, so the page may prepare it by itself.
         variables: environment variables that decide what it is.
         added: it is a person's own and may have a title of its own.
+        large: without a GPU it takes hours, so it is prepared only when it is named.
     """
 
     name: str
@@ -46,6 +51,7 @@ class ScenarioEntry:
     quick: bool = False
     variables: tuple[str, ...] = ()
     added: bool = False
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,8 @@ class ExperimentEntry:
     needs_scenario: bool = True
     #: ``module:function`` that makes the file of an edited network; empty where there are none
     edited: str = ""
+    #: its runs keep finished parts and give way between them
+    in_parts: bool = False
 
 
 SCENARIOS: dict[str, ScenarioEntry] = {
@@ -79,6 +87,22 @@ SCENARIOS: dict[str, ScenarioEntry] = {
             "MNIST and the 398,090-parameter network of the GIF paper's backdoor experiment",
             "gif_dash.scenarios.builtin:mnist_cnn",
             variables=("GIF_DASH_DATA",),
+        ),
+        ScenarioEntry(
+            "mnist-resnet18",
+            "MNIST, ResNet-18",
+            "MNIST and ResNet-18 for small pictures: the network of the GIF paper's Table 1",
+            "gif_dash.scenarios.builtin:mnist_resnet18",
+            variables=("GIF_DASH_DATA", RECIPE),
+            large=True,
+        ),
+        ScenarioEntry(
+            "cifar10-vgg11",
+            "CIFAR-10, VGG-11",
+            "CIFAR-10 and VGG-11 with batch norm: the network of the GIF paper's Table 2",
+            "gif_dash.scenarios.builtin:cifar10_vgg11",
+            variables=("GIF_DASH_DATA", RECIPE),
+            large=True,
         ),
     )
 }
@@ -111,6 +135,7 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.specs:CriteriaSpec",
             "gif_dash.experiments.criteria:run",
             "gif_dash.figures.criteria:summary",
+            in_parts=True,
         ),
         ExperimentEntry(
             "methods",
@@ -118,6 +143,7 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.specs:MethodsSpec",
             "gif_dash.experiments.methods:run",
             "gif_dash.figures.methods_tables:summary",
+            in_parts=True,
         ),
         ExperimentEntry(
             "backdoor",
@@ -177,6 +203,8 @@ def settings(name: str) -> dict[str, str]:
     values = {variable: os.environ.get(variable, "") for variable in (entry.variables if entry else ())}
     if "GIF_DASH_DATA" in values:
         values["GIF_DASH_DATA"] = str(data_dir())
+    if values.get(RECIPE) == RECIPES[0]:
+        values[RECIPE] = ""  # as if it were not set
     if entry is not None and entry.added:
         values[ADD] = entry.target  # the others make no difference
     return values

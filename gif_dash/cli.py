@@ -147,6 +147,7 @@ def _own(command: Callable[..., None]) -> Callable[..., None]:
         ("network", str, "NAME", f"for --folder: {', '.join(catalog.NETWORKS)} or package.module:function"),
         ("image-size", click.IntRange(min=1), "PIXELS", "for --folder: shorter side of the pictures"),
         ("add", str, "package.module:function", "a function that makes a Scenario of yours (repeatable)"),
+        ("recipe", str, "|".join(catalog.RECIPES), "of the large networks: short without a GPU (the default), or full"),
     )
 
     @wraps(command)
@@ -179,6 +180,8 @@ def _enter_own(ctx: click.Context, parameter: click.Parameter, value: Any) -> No
         value = Path(value or os.environ[variable]).expanduser().resolve()  # workers may have another current folder
     elif value is None or value == ():
         return
+    elif name == "recipe" and value not in catalog.RECIPES:
+        raise BadValue(f"--recipe: choose from {', '.join(catalog.RECIPES)}; got {value!r}")
     elif name == "network" and ":" not in value and value not in catalog.NETWORKS:
         choices = ", ".join(catalog.NETWORKS)
         raise BadValue(f"--network: choose from {choices}, or package.module:function; got {value!r}")
@@ -301,13 +304,14 @@ def scenarios() -> None:
 @_folders
 @_own
 def prepare(scenario: tuple[str, ...], classes: str, experiments: str) -> None:
-    """Get data, train, make references and default runs (of all scenarios, if none is named)."""
+    """Get data, train, make references and default runs (of all scenarios but the large ones, if none is named)."""
     from gif_dash import upkeep
 
     known = catalog.scenarios()
     if unknown := [name for name in scenario if name not in known]:
         raise BadValue(f"there is no scenario named {unknown[0]!r}; choose from {', '.join(known)}")
-    upkeep.prepare(scenario or tuple(_named() or known), classes, experiments)
+    small = [name for name, entry in known.items() if not entry.large]
+    upkeep.prepare(scenario or tuple(_named() or small), classes, experiments)
 
 
 @main.command()

@@ -66,9 +66,15 @@ def architecture(model: nn.Module) -> str:
     return digest(model, shapes, trainable, forwards)
 
 
+#: Fields that came later: at their default they are left out of hashes, so that checkpoints made before still hold.
+_LATER = {"nesterov": False, "augment": "none"}
+
+
 def recipe_text(recipe: Recipe | None) -> str:
     """All fields of a recipe, for hashes."""
-    return "" if recipe is None else repr(sorted(asdict(recipe).items()))
+    if recipe is None:
+        return ""
+    return repr(sorted(item for item in asdict(recipe).items() if item not in _LATER.items()))
 
 
 def fingerprint(scenario: Scenario, model: nn.Module, train: Split, test: Split) -> str:

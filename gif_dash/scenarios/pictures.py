@@ -157,8 +157,37 @@ class Pictures(Dataset[tuple[Tensor, int]]):
             )
         if self.source is self:
             self._normalisation = _measure(pixels)
+        return self._examples(pixels, device, dtype)
+
+    def _examples(self, pixels: Tensor, device: torch.device, dtype: torch.dtype) -> PictureExamples:
         targets = torch.tensor(self.targets, dtype=torch.int64, device=device)
         return PictureExamples(pixels.to(device), targets, self.normalisation, dtype, device)
+
+
+class DecodedPictures(Pictures):
+    """Pictures that are in memory already, as `Pictures` are after they were read.
+
+    Args:
+        pixels: uint8 (N, channels, size, size).
+        targets: class positions.
+        source: as of `Pictures`.
+    """
+
+    def __init__(self, pixels: Tensor, targets: Sequence[int], source: Pictures | None = None) -> None:
+        super().__init__((), targets, pixels.shape[1], pixels.shape[2], source)
+        self.pixels = pixels
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return self.normalisation(self.pixels[index], torch.float32), self.targets[index]
+
+    def read(self, what: str, device: torch.device, dtype: torch.dtype, progress: Progress) -> PictureExamples:
+        progress.check()
+        if self.source is self and self._normalisation is None:
+            self._normalisation = _measure(self.pixels)
+        return self._examples(self.pixels, device, dtype)
 
 
 def decode(path: Path, channels: int, size: int) -> Tensor:

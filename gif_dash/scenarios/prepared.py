@@ -26,6 +26,7 @@ from gif_dash.scenarios import cards, checkpoints, data, training
 from gif_dash.scenarios.checkpoints import State
 from gif_dash.scenarios.finishing import Finishing
 from gif_dash.scenarios.pictures import Pictures
+from gif_dash.scenarios.resuming import Interrupted
 from gif_dash.scenarios.scenario import ModelFactory, NoColdReference, Recipe, Scenario, ScenarioError, get, registered
 
 Kind = Literal["cold", "warm"]
@@ -156,10 +157,12 @@ class Prepared:
                 state, metadata = found
                 return Reference(kind, seed, state, float(metadata["seconds"]), metadata["note"])
             finishing = Finishing(progress)
-            reference = self._train_reference(self.retain(forget), kind, seed, recipe, finishing)
+            kept = Interrupted(path, key)
+            reference = self._train_reference(self.retain(forget), kind, seed, recipe, finishing, kept)
             metadata = _metadata(reference.seconds, seed, self.weight_decay, recipe) | {"note": reference.note}
             if not checkpoints.write(path, key, reference.state, metadata):
                 self._unwritten[key] = reference
+            kept.done()
             if finishing.left is not None:
                 raise finishing.left
             return reference
@@ -181,7 +184,7 @@ class Prepared:
         return self.recipe.warm() if self.recipe is not None else replace(WARM_DEFAULT, weight_decay=self.weight_decay)
 
     def _train_reference(
-        self, retain: Tensor, kind: Kind, seed: int, recipe: Recipe | None, progress: Progress
+        self, retain: Tensor, kind: Kind, seed: int, recipe: Recipe | None, progress: Progress, kept: Interrupted
     ) -> Reference:
         title = f"Retraining on {len(retain):,} of {len(self.train_labels):,} examples ({kind} start, seed {seed})"
         started = time.perf_counter()
@@ -193,11 +196,11 @@ class Prepared:
                 raise NoColdReference(NO_COLD)
             model = self.network() if kind == "warm" else _untrained(self.scenario, self.model, seed)
             model = model.to(self.device, _dtype(self.model))
-            training.train(model, self.scenario.loss, self.train, retain, recipe, seed, progress, title)
+            training.train(model, self.scenario.loss, self.train, retain, recipe, seed, progress, title, kept)
             state = _to_cpu(model.state_dict())
             steps = training.steps(recipe, len(retain))
             note = f"{kind} start: {steps:,} steps, {recipe.describe()}, seed {seed}"
-        return Reference(kind, seed, state, time.perf_counter() - started, note)
+        return Reference(kind, seed, state, kept.before + time.perf_counter() - started, note)
 
 
 _lock = threading.Lock()
@@ -340,13 +343,15 @@ def _train_original(
     started = time.perf_counter()
     title = f"Training {scenario.title or scenario.name}"
     everything = torch.arange(len(train.labels))
+    kept = Interrupted(path, key)
     if scenario.recipe is not None:
-        training.train(model, scenario.loss, train.examples, everything, scenario.recipe, seed, progress, title)
+        training.train(model, scenario.loss, train.examples, everything, scenario.recipe, seed, progress, title, kept)
         state = _to_cpu(model.state_dict())
     else:
         state = _retrain(scenario, model, everything, seed, progress, title)
-    metadata = _metadata(time.perf_counter() - started, seed, scenario.mu, scenario.recipe)
+    metadata = _metadata(kept.before + time.perf_counter() - started, seed, scenario.mu, scenario.recipe)
     checkpoints.write(path, key, state, metadata)
+    kept.done()
     return state, metadata
 
 

@@ -46,6 +46,9 @@ class Recipe:
         momentum: of ``sgd``.
         warmup: share of the steps, 0 … 1.
         seed: of the initialisation, the order of the examples and dropout.
+        nesterov: whether the momentum of ``sgd`` is Nesterov's.
+        augment: what training does to pictures (never gradients, curvature or measurements, for which examples are
+            fixed): ``crop`` moves each by up to an eighth of its size, ``flip-crop`` also mirrors half of them.
     """
 
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -56,6 +59,8 @@ class Recipe:
     momentum: float = 0.9
     warmup: float = 0.05
     seed: int = 0
+    nesterov: bool = False
+    augment: Literal["none", "crop", "flip-crop"] = "none"
 
     def __post_init__(self) -> None:
         if self.optimizer not in ("sgd", "adam"):
@@ -64,6 +69,10 @@ class Recipe:
             raise ScenarioError("a recipe needs lr > 0, epochs ≥ 1 and batch ≥ 1")
         if not self.weight_decay >= 0 or not 0 <= self.momentum < 1 or not 0 <= self.warmup < 1:
             raise ScenarioError("a recipe needs weight_decay ≥ 0, 0 ≤ momentum < 1 and 0 ≤ warmup < 1")
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum > 0):
+            raise ScenarioError("nesterov goes with sgd and momentum > 0")
+        if self.augment not in ("none", "crop", "flip-crop"):
+            raise ScenarioError(f"a recipe's augment is 'none', 'crop' or 'flip-crop', not {self.augment!r}")
 
     def warm(self) -> Recipe:
         """The default continuation from θ̂: a quarter of the epochs at a tenth of the rate, falling to 0."""
@@ -71,8 +80,10 @@ class Recipe:
 
     def describe(self) -> str:
         """In words, for notes beside numbers."""
-        kind = f"SGD, momentum {self.momentum:g}" if self.optimizer == "sgd" else "Adam"
-        return f"{kind}, rate up to {self.lr:g}, batches of {self.batch}, weight decay {self.weight_decay:g}"
+        nesterov = " (Nesterov)" if self.nesterov else ""
+        kind = f"SGD, momentum {self.momentum:g}{nesterov}" if self.optimizer == "sgd" else "Adam"
+        moved = {"none": "", "crop": ", random crops", "flip-crop": ", random flips and crops"}[self.augment]
+        return f"{kind}, rate up to {self.lr:g}, batches of {self.batch}, weight decay {self.weight_decay:g}{moved}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from gif_dash.influence.examples import Examples
 from gif_dash.progress import Progress
+from gif_dash.scenarios.augmenting import moved
+from gif_dash.scenarios.resuming import Interrupted
 from gif_dash.scenarios.scenario import Loss, ModelFactory, NoColdReference, Recipe, ScenarioError
 
 #: Environment variable with torch's name of the device to compute on.
@@ -143,6 +145,7 @@ def train(
     seed: int,
     progress: Progress,
     title: str,
+    interrupted: Interrupted | None = None,
 ) -> None:
     """Train `model` in place on ``examples[indices]``; it is left in eval mode.
 
@@ -155,6 +158,8 @@ def train(
         seed: of the order of the examples and of dropout.
         progress: told about every step; may cancel.
         title: of the progress stage.
+        interrupted: keeps the training after every epoch, and has what is left of one that was interrupted; nothing
+            is kept without.
 
     Raises:
         ScenarioError: if the parameters are no longer finite.
@@ -163,17 +168,21 @@ def train(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer: torch.optim.Optimizer
     if recipe.optimizer == "sgd":
-        optimizer = torch.optim.SGD(parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
+        optimizer = torch.optim.SGD(
+            parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=recipe.nesterov
+        )
     else:
         optimizer = torch.optim.Adam(parameters, recipe.lr, weight_decay=recipe.weight_decay)
     total = steps(recipe, len(indices))
     parts = math.ceil(len(indices) / recipe.batch)
-    order, noise = (torch.Generator().manual_seed(seed) for _ in range(2))
+    generators = order, noise = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed)
+    done = 0 if interrupted is None else interrupted.restore(model, optimizer, generators)
     progress.stage(title, total)
     model.train()
-    step = 0
+    if step := done * parts:
+        progress.advance(step)
     with few_threads(model):
-        for _ in range(recipe.epochs):
+        for epoch in range(done, recipe.epochs):
             shuffled = indices[torch.randperm(len(indices), generator=order)]
             for chunk in shuffled.tensor_split(parts):
                 progress.check()
@@ -183,7 +192,7 @@ def train(
                 # Forked at every step, not around the whole training: a notebook's own use of the random state
                 # goes on meanwhile in another thread, and neither may see the other.
                 with seeded(int(torch.randint(2**62, (), generator=noise))):
-                    outputs = model(inputs)
+                    outputs = model(moved(inputs, recipe.augment))
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss(outputs, targets, reduction="none").mean())
                 optimizer.step()
@@ -191,5 +200,7 @@ def train(
                 progress.advance()
             if not all(bool(parameter.isfinite().all()) for parameter in parameters):
                 raise ScenarioError(f"training diverged after {step} steps; lower the recipe's lr ({recipe.lr:g})")
+            if interrupted is not None and epoch + 1 < recipe.epochs:
+                interrupted.keep(epoch + 1, model, optimizer, generators)
     optimizer.zero_grad(set_to_none=True)
     model.eval()

@@ -147,7 +147,7 @@ from gif_dash.compute.client import TableClient, connect
 from gif_dash.specs import RemovalSpec
 client = connect()
 names = [offer.name for offer in client.offers()]
-assert names == ["digits-cnn", "mnist-cnn"], names
+assert names == ["digits-cnn", "mnist-cnn", "mnist-resnet18", "cifar10-vgg11"], names
 assert client.stored(RemovalSpec()) is None
 loaded = {"torch", "distributed", "dask", "scipy", "sklearn", "gif_dash.scenarios"} & set(sys.modules)
 assert not loaded, loaded
