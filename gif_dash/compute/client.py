@@ -5,9 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import shutil
 import sqlite3
-import tempfile
 import threading
 import time
 import uuid
@@ -20,7 +18,7 @@ from typing import Any, Literal, Protocol
 
 import pandas as pd
 
-from gif_dash.compute import cards
+from gif_dash.compute import cards, folders
 from gif_dash.compute.cards import Offer
 from gif_dash.compute.edits import Edit
 from gif_dash.compute.jobs import FILE, JobState, JobTable, preparation
@@ -323,7 +321,7 @@ class LocalClient(TableClient):
         from gif_dash.compute.dispatcher import Dispatcher
         from gif_dash.compute.executors import ThreadExecutor
 
-        self._folder = Path(tempfile.mkdtemp(prefix="gif-dash-"))
+        self._folder = folders.make("jobs")
         self._own = JobTable(self._folder)
         self._dispatcher = Dispatcher(self._own, ThreadExecutor(), store, patience=None, patient=True)
         super().__init__(self._folder, store, patient=True, wake=self._dispatcher.wake)
@@ -334,7 +332,7 @@ class LocalClient(TableClient):
         self._dispatcher.close()
         self._table.close()
         self._own.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        folders.remove(self._folder)
 
 
 _clients: dict[Path, TableClient] = {}

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import sys
-import tempfile
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gif_dash.compute import folders
 from gif_dash.compute.executors import Failure, Listener
 from gif_dash.compute.reporter import Update
 from gif_dash.compute.work import Answer, Task
@@ -136,9 +135,9 @@ class DaskExecutor:
         while self._begin is not None and not self._begin.wait(0.1):
             if self._closed.is_set():
                 return
-        folder = tempfile.mkdtemp(prefix="gif-dash-worker-")
+        folder = folders.make("worker")
         try:
-            asyncio.run(self._main(folder))
+            asyncio.run(self._main(str(folder)))
         except Unreachable as error:
             self.problem = str(error)
         except Exception:
@@ -148,7 +147,7 @@ class DaskExecutor:
             self._client = None
             for task in list(self._live):
                 self._told(task, Failure("failed", LOST))
-            shutil.rmtree(folder, ignore_errors=True)
+            folders.remove(folder)
 
     async def _main(self, folder: str) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()

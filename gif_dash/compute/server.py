@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gif_dash import catalog
+from gif_dash.compute import folders
 from gif_dash.compute.client import JOBS
 from gif_dash.compute.dask_executor import Cluster, DaskExecutor
 from gif_dash.compute.dispatcher import Dispatcher
@@ -75,7 +74,7 @@ def start_server(
     if warm is None:
         warm = [entry.name for entry in catalog.SCENARIOS.values() if entry.quick]
     os.environ["GIF_DASH_CACHE"], os.environ["GIF_DASH_DATA"] = str(cache_dir()), str(data_dir())  # for the workers
-    folder = Path(tempfile.mkdtemp(prefix="gif-dash-"))  # readable by this user only
+    folder = folders.make("jobs")
     store = open_store()
     executor = DaskExecutor(workers=workers, threads=threads, torch=torch, log=log, begin=begin, cluster=cluster)
     table = JobTable(folder)
@@ -87,4 +86,4 @@ def start_server(
     finally:
         dispatcher.close()
         table.close()
-        shutil.rmtree(folder, ignore_errors=True)
+        folders.remove(folder)

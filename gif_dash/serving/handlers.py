@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from http.client import responses
 from typing import Any
 
-from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import APIHandler
 from tornado import httputil, iostream, web
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
 #: How the page names its kernel to its own scripts.
@@ -28,12 +29,6 @@ def error_page(handler: web.RequestHandler, status: int) -> str:
     template = handler.settings["voila_jinja2_env"].get_template("error.html")
     page: str = template.render(status=status, title=title, text=text, home=handler.settings["base_url"])
     return page
-
-
-async def free_kernel(kernels: Any, kernel_id: str) -> None:
-    """End a kernel, whatever it is doing; nothing happens if it has ended already."""
-    if kernel_id in kernels:
-        await ensure_async(kernels.shutdown_kernel(kernel_id, now=True))
 
 
 class RefusalHandler(web.RequestHandler):
@@ -70,6 +65,7 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
         self.set_header("Cache-Control", "no-store")
         kernel_id, listening = "", await self._send(self.prelude)
         try:
+            await self.kernel_manager.discard_dead(self.notebook_path)
             async for html in self.get_generator():
                 if not kernel_id and (match := _KERNEL.search(html)):
                     kernel_id = match.group(1)
@@ -80,7 +76,7 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
             self.log.exception("the page could not be built")
             listening = await self._send("<script>gifDashFailed()</script></body></html>")
         if kernel_id and not listening:  # the visitor has left before the page could say so
-            await free_kernel(self.kernel_manager, kernel_id)
+            await self.kernel_manager.free(kernel_id)
 
     async def _send(self, html: str) -> bool:
         """Whether somebody is there to read it."""
@@ -93,8 +89,8 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
 
     def should_use_rendered_notebook(self, *args: Any) -> bool:
         """Only if a kernel is running already: one that is still to be started would be waited for."""
-        pool = getattr(self.kernel_manager, "_pools", {}).get(self.notebook_path, [])
-        return bool(pool) and pool[0].done() and super().should_use_rendered_notebook(*args)
+        waiting: bool = self.kernel_manager.has_waiting(self.notebook_path)
+        return waiting and super().should_use_rendered_notebook(*args)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         self.finish(error_page(self, status_code))
@@ -112,9 +108,45 @@ class FreeKernelHandler(APIHandler):
 
     @web.authenticated
     async def post(self, kernel_id: str) -> None:
-        await free_kernel(self.kernel_manager, kernel_id)
+        kernels: Any = self.kernel_manager
+        await kernels.free(kernel_id)
         self.set_status(204)
         self.finish()
+
+
+class LifeHandler(WebSocketHandler):
+    """An open page listens here: it is told when its kernel has ended.
+
+    Nobody would say so otherwise: kernels are not started again, and messages to a dead one are lost in silence.
+    """
+
+    _SECONDS = 1.0  #: between two looks
+
+    def initialize(self, kernels: Any) -> None:
+        self.kernels = kernels
+        self._watching: asyncio.Task[None] | None = None
+
+    def open(self, kernel_id: str) -> None:
+        self._watching = asyncio.ensure_future(self._watch(kernel_id))
+
+    def on_message(self, message: str | bytes) -> None:
+        """A page has nothing to say here."""
+
+    def on_close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+
+    async def _watch(self, kernel_id: str) -> None:
+        try:
+            if await self.kernels.alive(kernel_id):
+                await self.write_message("alive")
+            while await self.kernels.alive(kernel_id):
+                await asyncio.sleep(self._SECONDS)
+            await self.write_message("ended")
+            self.close()
+            await self.kernels.free(kernel_id)
+        except WebSocketClosedError:
+            pass
 
 
 class SecurityHeaders(web.OutputTransform):

@@ -8,6 +8,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_core.utils import ensure_async
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from traitlets import default
 
@@ -39,6 +40,7 @@ class VisitorKernels(AsyncMappingKernelManager):
         self._first = True  # no kernel has been started ahead of time yet
         self._stopping = asyncio.Event()
         self._starting = 0
+        self._ending: set[str] = set()
 
     async def start_kernel(self, **kwargs: Any) -> str:  # type: ignore[override]
         """Start a kernel; returns its id."""
@@ -57,6 +59,43 @@ class VisitorKernels(AsyncMappingKernelManager):
         finally:
             self._starting -= 1
         return kernel_id
+
+    async def alive(self, kernel_id: str) -> bool:
+        """Whether there is such a kernel and its process lives."""
+        if kernel_id not in self:
+            return False
+        kernel: Any = self.get_kernel(kernel_id)
+        alive: bool = await ensure_async(kernel.is_alive())
+        return alive
+
+    async def free(self, kernel_id: str) -> None:
+        """End a kernel, whatever it is doing; nothing happens if it has ended already."""
+        if kernel_id in self and kernel_id not in self._ending:
+            self._ending.add(kernel_id)
+            try:
+                await ensure_async(self.shutdown_kernel(kernel_id, now=True))  # type: ignore[no-untyped-call]
+            finally:
+                self._ending.discard(kernel_id)
+
+    async def discard_dead(self, notebook: str) -> None:
+        """Kernels that died while they waited for a visitor are not given to one; others are started in their place."""
+        waiting = [each.result()["kernel_id"] for each in self._pool(notebook) if each.done() and not each.exception()]
+        dead = [kernel_id for kernel_id in waiting if not await self.alive(kernel_id)]
+        for kernel_id in dead:
+            await self.free(kernel_id)
+        if dead:
+            fill: Any = self.fill_if_needed  # type: ignore[attr-defined]  # of Voila's subclass of this one
+            fill(notebook_name=notebook)
+
+    def has_waiting(self, notebook: str) -> bool:
+        """Whether a kernel that was started ahead of time is there, and not only on its way."""
+        pool = self._pool(notebook)
+        return bool(pool) and pool[0].done()
+
+    def _pool(self, notebook: str) -> list[asyncio.Task[dict[str, Any]]]:
+        """Voila's, for a notebook."""
+        pools: dict[str, list[asyncio.Task[dict[str, Any]]]] = getattr(self, "_pools", {})
+        return pools.get(notebook, [])
 
     async def stop(self) -> None:
         """End all kernels, and those that are being started as soon as they are."""

@@ -7,11 +7,9 @@ import ipaddress
 import logging
 import re
 import secrets
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -30,8 +28,9 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from voila.utils import create_include_assets_functions
 
+from gif_dash.compute import folders
 from gif_dash.serving.first_visit import FirstVisit
-from gif_dash.serving.handlers import FreeKernelHandler, PageHandler, RefusalHandler, SecurityHeaders
+from gif_dash.serving.handlers import FreeKernelHandler, LifeHandler, PageHandler, RefusalHandler, SecurityHeaders
 from gif_dash.serving.kernels import OwnKernelSpec, VisitorKernels
 
 TEMPLATE = "gif-dash"
@@ -147,6 +146,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
             (at(r"/voila/static/(.+)"), MultiStaticFileHandler, {"paths": self.static_paths}),
             (at(r"/voila/labextensions/(.+)"), FileFindHandler, {"path": self.labextensions_path}),
             (at(rf"/voila/api/shutdown/{_KERNEL_ID}"), FreeKernelHandler),
+            (at(rf"/voila/api/life/{_KERNEL_ID}"), LifeHandler, {"kernels": self.kernel_manager}),
         ]
         if self.voila_configuration.preheat_kernel:
             handlers.append((at(rf"/voila/query/{_KERNEL_ID}"), RequestInfoSocketHandler))
@@ -188,7 +188,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
         if sys.platform == "win32":  # the loop there does not wake up for a signal
             PeriodicCallback(lambda: None, 500).start()
 
-        self.connection_dir = tempfile.mkdtemp(prefix="gif-dash-")
+        self.connection_dir = str(folders.make("kernels"))
         # Kernels read no profile of the user's: its start-up files are not for visitors.
         self.kernel_environment.setdefault("IPYTHONDIR", str(Path(self.connection_dir) / "ipython"))
         try:
@@ -208,7 +208,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
             await server.close_all_connections()
         finally:
             await self._stop_kernels()
-            shutil.rmtree(self.connection_dir, ignore_errors=True)
+            folders.remove(Path(self.connection_dir))
 
     async def _stop_kernels(self) -> None:
         manager = getattr(self, "kernel_manager", None)

@@ -125,7 +125,8 @@ def test_tasks_wait_for_the_imports_and_can_be_cancelled_meanwhile(
     imports.start()
     monkeypatch.setattr(worker, "get_worker", FakeWorker)
     monkeypatch.setattr(worker, "_torch", imports)
-    monkeypatch.setitem(catalog.EXPERIMENTS, "fake", compute_fakes.ENTRIES[0])
+    entries = {entry.name: entry for entry in compute_fakes.ENTRIES}
+    monkeypatch.setitem(catalog.EXPERIMENTS, "fake", entries["fake"])
     spec = compute_fakes.FakeSpec(log=str(tmp_path / "log"))
     threading.Timer(0.3, worker.stop, ("one",)).start()
     assert worker.run(task_for(spec, "one")) == Failure("cancelled")

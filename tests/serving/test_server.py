@@ -169,7 +169,7 @@ def test_a_page_elsewhere_cannot_open_a_socket(plain: Served) -> None:
     kernel = kernel_of(page)
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13"}
     key = {"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="}
-    for path in (f"/api/kernels/{kernel}/channels", f"/voila/query/{kernel}"):
+    for path in (f"/api/kernels/{kernel}/channels", f"/voila/query/{kernel}", f"/voila/api/life/{kernel}"):
         assert ask(plain, path, Origin="http://evil.example", **upgrade, **key)[0] == 403
     ask(plain, f"/voila/api/shutdown/{kernel}", "POST")
 
@@ -211,6 +211,23 @@ def test_a_visitor_who_leaves_at_once_leaves_no_kernel(tmp_path: Path, pool: int
         until(lambda: len(served.kernels()) > pool, 20, "kernels for the visitors are started")
         until(lambda: len(served.kernels()) == pool, 30, "they are freed")
         assert "Traceback" not in served.log
+    finally:
+        served.stop()
+
+
+def test_a_kernel_that_died_while_it_waited_is_given_to_nobody(tmp_path: Path) -> None:
+    served = start_plain(tmp_path, CELL)
+    try:
+        (kernel,) = until(served.kernels, 20, "one kernel waits")
+        until(lambda: "pool of plain.ipynb is filled" in served.log, 20, "it is ready")
+        kernel.kill()
+        until(lambda: not served.kernels(), 5, "it is dead")
+        _, _, page = ask(served, "/?tab=toy")
+        assert "visited with tab=toy" in html.unescape(page)
+        kernel_id = kernel_of(page)
+        until(lambda: len(served.kernels()) == 2, 20, "another one waits for the next visitor")
+        assert "visited with" in ask(served, "/")[2]
+        assert ask(served, f"/api/kernels/{kernel_id}")[0] == 200, "the first visitor's lives on"
     finally:
         served.stop()
 
