@@ -100,7 +100,8 @@ class JobTable:
         self._folder = folder
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(folder / FILE, timeout=30.0, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        with suppress(sqlite3.OperationalError):  # refused in this folder: the rollback journal will do
+            self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = OFF")  # worth nothing after a crash of the machine
         self._connection.executescript(_TABLES)
 

@@ -68,6 +68,7 @@ class Row:
         seconds: wall time it took.
         name: what a person calls it; empty as long as nobody does.
         pinned: whether it stays on top, and when the rest is cleared.
+        recorded: whether it comes with the package, see `gif_dash.recorded`.
     """
 
     key: str
@@ -80,10 +81,13 @@ class Row:
     seconds: float
     name: str = ""
     pinned: bool = False
+    recorded: bool = False
 
     @property
     def old_code(self) -> bool:
-        """Whether today's code would compute it anew."""
+        """Whether today's code would compute it anew. A recorded run names its code itself."""
+        if self.recorded:
+            return False
         return self.experiment not in catalog.EXPERIMENTS or self.code != keys.code_hash(self.experiment)
 
 
@@ -466,12 +470,12 @@ def _sqlite(uri: str) -> sqlite3.Connection:
 
 def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
     try:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() != (0,):
+        if _count(connection):
             _validate(connection)  # before anything is written to what may not be ours
         _choose_journal(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         with _transaction(connection):
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            if not _count(connection):
                 for statement in filter(str.strip, _TABLES.split(";")):
                     connection.execute(statement)
                 connection.execute(f"PRAGMA application_id = {APPLICATION}")
@@ -484,6 +488,24 @@ def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _count(connection: sqlite3.Connection) -> int:
+    """How many tables and indices there are."""
+    sql = "SELECT count(*) FROM sqlite_master"
+    try:
+        return int(connection.execute(sql).fetchone()[0])
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY:
+            raise
+        # A file in WAL mode may have come to a folder that refuses WAL. Who is alone with it needs none of what is
+        # refused, and can take what is in the log into the file.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            connection.execute("PRAGMA locking_mode = NORMAL")
+        return int(connection.execute(sql).fetchone()[0])
 
 
 def _choose_journal(connection: sqlite3.Connection) -> None:

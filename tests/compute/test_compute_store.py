@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from gif_dash.compute import keys
+from gif_dash.compute import store as module
+from gif_dash.compute.jobs import JobTable
 from gif_dash.compute.store import SCHEMA, Store, open_store
 from gif_dash.compute.work import Answer, pack, unpack
 from gif_dash.results import Result, ScenarioCard
@@ -217,7 +222,6 @@ assert "memory" in store.warning, store.warning
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX permissions")
 def test_a_read_only_folder_is_read_and_not_written(tmp_path_factory: pytest.TempPathFactory) -> None:
-    import shutil
     import tempfile
 
     folder = Path(tempfile.mkdtemp())  # pytest's own folders cannot be entered by other users
@@ -238,6 +242,15 @@ def test_a_read_only_folder_is_read_and_not_written(tmp_path_factory: pytest.Tem
         shutil.rmtree(folder)
 
 
+#: From now on SQLite itself refuses WAL, as on a file system that cannot share memory.
+REFUSING = """
+from gif_dash.compute import store
+real = store._sqlite
+def refusing(uri):
+    return real(uri) if "memory" in uri else real(uri + ("&" if "?" in uri else "?") + "vfs=unix-dotfile")
+store._sqlite = refusing
+"""
+
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -251,6 +264,107 @@ for seed in range(30):
     store.put(ToySpec(seed=1000 * int(sys.argv[2]) + seed), Answer(b"x" * 5000, None))
 assert store.warning == "", store.warning
 """
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that refuses WAL; what this process does is undone."""
+    monkeypatch.setattr(module, "_sqlite", module._sqlite)
+    exec(REFUSING, {})
+
+
+def journal(store: Store) -> str:
+    assert store._disk is not None
+    mode: str = store._disk.execute("PRAGMA journal_mode").fetchone()[0]
+    return mode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a VFS of POSIX systems")
+@pytest.mark.usefixtures("refused")
+def test_where_wal_is_refused_several_processes_share_the_file_all_the_same(tmp_path: Path) -> None:
+    program = REFUSING + WRITER
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(number)]) for number in range(2)]
+    (tmp_path / "go").touch()
+    store = Store(tmp_path / "cache")
+    assert journal(store) == "delete"
+    for seed in range(30):
+        store.put(ToySpec(seed=1000 * 7 + seed), Answer(b"y" * 5000, None))
+    assert [writer.wait(timeout=60) for writer in writers] == [0, 0]
+    assert store.warning == ""
+    assert len(store.history()) == 90
+    key, before = store.put(ToySpec(), answer()), store.version()
+    found = Store(tmp_path / "cache").get(key)
+    assert found is not None
+    same(found, result())
+    Store(tmp_path / "cache").rename(key, "mine")
+    assert store.version() != before, "changes of others are seen"
+    assert not list((tmp_path / "cache").glob("*-wal"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a VFS of POSIX systems")
+def test_a_file_with_a_log_that_comes_to_a_folder_that_refuses_wal(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    store = Store(tmp_path / "here")
+    assert journal(store) == "wal"
+    keys_ = [store.put(ToySpec(seed=seed), answer()) for seed in range(5)]
+    assert (tmp_path / "here" / "store.sqlite-wal").stat().st_size > 0
+    shutil.copytree(tmp_path / "here", tmp_path / "there")  # as after a crash: what was done last is in the log only
+    request.getfixturevalue("refused")
+    moved = Store(tmp_path / "there")
+    assert moved.warning == ""
+    assert journal(moved) == "delete"
+    assert all(moved.get(key) is not None for key in keys_)
+    key = moved.put(ToySpec(seed=7), answer())
+    again = Store(tmp_path / "there")
+    assert again.get(key) is not None
+    assert len(again.history()) == 6
+
+
+def test_where_asking_for_wal_is_an_error_the_rollback_journal_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing(sqlite3.Connection):
+        def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+            if "WAL" in sql:
+                error = sqlite3.OperationalError("disk I/O error")
+                error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+                raise error
+            return super().execute(sql, *values)
+
+    monkeypatch.setattr(sqlite3, "connect", functools.partial(sqlite3.connect, factory=Refusing))
+    store, table = Store(tmp_path), JobTable(tmp_path)
+    assert journal(store) == "delete"
+    key = store.put(ToySpec(), answer())
+    assert Store(tmp_path).get(key) is not None
+    assert store.warning == ""
+    table.ask("ticket", "asker", "spec")
+    assert [ticket.ticket for ticket in JobTable(tmp_path).tickets()] == ["ticket"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from gif_dash.compute.store import Store
+from gif_dash.compute.work import Answer
+from gif_dash.specs import ToySpec
+store = Store(Path(sys.argv[1]))
+store.put(ToySpec(seed=1), Answer(b"x" * 5000, None))
+store._disk.execute("BEGIN IMMEDIATE")
+store._disk.execute("UPDATE results SET result = zeroblob(2000000)")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_a_process_that_is_killed_while_it_writes_loses_only_that(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False)
+    assert done.returncode < 0
+    store = Store(tmp_path)
+    key = keys.result_key(ToySpec(seed=1), "")
+    assert store.get_packed(key) == b"x" * 5000
+    assert store.put(ToySpec(seed=2), answer())
+    assert store.warning == ""
 
 
 def test_several_processes_and_threads_share_one_file(tmp_path: Path) -> None:
