@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -67,16 +68,24 @@ class Served:
         return subprocess.Popen(arguments, env={**self.environment, **self.said}, stdout=subprocess.PIPE, text=True)
 
 
+@contextmanager
+def stopped(server: Served) -> Iterator[Served]:
+    """The server with all its processes, until the end."""
+    family = server.family
+    try:
+        yield server
+    finally:
+        for process in [*family, *(server.family if server.process.poll() is None else [])]:
+            if process.is_running():
+                process.kill()
+        server.process.kill()
+        server.process.wait()
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    server = Served(tmp_path)
-    family = server.family
-    yield server
-    for process in [*family, *(server.family if server.process.poll() is None else [])]:
-        if process.is_running():
-            process.kill()
-    server.process.kill()
-    server.process.wait()
+    with stopped(Served(tmp_path)) as server:
+        yield server
 
 
 def test_visitors_are_answered_by_the_worker_and_nothing_stays(served: Served, tmp_path: Path) -> None:
@@ -139,7 +148,7 @@ def test_tasks_wait_for_the_imports_and_can_be_cancelled_meanwhile(
     assert compute_fakes.runs(spec) == 1
 
 
-def test_killed_outright_it_leaves_no_process(served: Served, tmp_path: Path) -> None:
+def test_killed_outright_it_leaves_no_process_and_the_next_one_sweeps(served: Served, tmp_path: Path) -> None:
     visitor = served.visitor("stubborn", 100_000, tmp_path / "log")
     try:
         limit = time.monotonic() + 60
@@ -156,6 +165,14 @@ def test_killed_outright_it_leaves_no_process(served: Served, tmp_path: Path) ->
     finally:
         visitor.kill()
         visitor.wait()
+    before = {path.name for path in tmp_path.glob("gif-dash-*")}
+    assert {name.rpartition("-")[0] for name in before} == {"gif-dash-jobs", "gif-dash-worker"}
+    with stopped(Served(tmp_path)) as following:
+        now = {path.name for path in tmp_path.glob("gif-dash-*")}
+        assert not before & now, "what was left is gone"
+        assert len(now) == 2
+        following.process.communicate("\n", timeout=60)
+    assert list(tmp_path.glob("gif-dash-*")) == []
 
 
 def test_a_visitor_without_a_server_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,9 @@ def start_plain(folder: Path, *cells: str, **settings: int) -> Served:
     notebook = write_notebook(folder / "plain.ipynb", *cells)
     (folder / "secret.png").write_bytes(b"not for visitors")
     words = [f"{name}={value}" for name, value in settings.items()]
-    return start_server([sys.executable, str(SCRIPT), str(notebook), *words], folder / "cache")
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    return start_server([sys.executable, str(SCRIPT), str(notebook), *words], folder / "cache", TMPDIR=str(temporary))
 
 
 @pytest.fixture(scope="module")
@@ -258,11 +260,12 @@ def test_it_stops_cleanly_at_any_time(tmp_path: Path, number: int, delay: float)
     assert served.stop(number) == 0  # and nothing is left behind
     assert time.monotonic() - begin < 15
     assert folder is None or not Path(folder).parent.exists()
+    assert list((tmp_path / "tmp").iterdir()) == []
     assert served.process.stdout is not None
     assert served.process.stdout.read().splitlines() == ["gif_dash has stopped."], "the terminal stays calm"
 
 
-def test_kernels_end_when_the_server_is_killed(tmp_path: Path) -> None:
+def test_kernels_end_when_the_server_is_killed_and_the_next_one_sweeps(tmp_path: Path) -> None:
     served = start_plain(tmp_path, CELL)
     kernels = until(served.kernels, 20, "one kernel waits")
     time.sleep(1)
@@ -272,6 +275,11 @@ def test_kernels_end_when_the_server_is_killed(tmp_path: Path) -> None:
     for process in alive:
         process.kill()
     assert not alive
+    (left,) = (tmp_path / "tmp").glob("gif-dash-kernels-*")
+    served = start_plain(tmp_path, CELL)
+    until(lambda: not left.exists(), 10, "the files of its kernels are gone")
+    assert served.stop() == 0
+    assert list((tmp_path / "tmp").iterdir()) == []
 
 
 def test_a_port_in_use_is_one_sentence() -> None:
