@@ -159,6 +159,7 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.specs:SpectrumSpec",
             "gif_dash.experiments.spectrum:run",
             "gif_dash.figures.spectrum_words:summary",
+            in_parts=True,
         ),
         ExperimentEntry(
             "layers",
@@ -166,6 +167,20 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.specs:LayersSpec",
             "gif_dash.experiments.layers:run",
             "gif_dash.figures.layers_words:summary",
+        ),
+        ExperimentEntry(
+            "attribution",
+            "Images",
+            "gif_dash.specs:AttributionSpec",
+            "gif_dash.experiments.attribution:run",
+            "gif_dash.figures.attribution:summary",
+        ),
+        ExperimentEntry(
+            "image-removal",
+            "Images removed",
+            "gif_dash.specs:ImageRemovalSpec",
+            "gif_dash.experiments.image_removal:run",
+            "gif_dash.figures.image_removal:summary",
         ),
     )
 }

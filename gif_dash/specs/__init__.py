@@ -4,6 +4,7 @@ A spec is the whole question. Forms, links, command-line flags and "copy as Pyth
 carries everything a person needs: a title, one line of help, its range or choices, and its unit.
 """
 
+from gif_dash.specs.attribution import INFLUENCES, AttributionSpec, ImageRemovalSpec, Ranking
 from gif_dash.specs.backdoor import BackdoorSpec
 from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
 from gif_dash.specs.criteria import CriteriaSpec
@@ -15,15 +16,19 @@ from gif_dash.specs.toy import ToySpec
 from gif_dash.specs.vocabulary import LABELS, SYMMETRIC, Criterion, Method, Solver
 
 __all__ = [
+    "INFLUENCES",
     "LABELS",
     "MAX_SEED",
     "SYMMETRIC",
+    "AttributionSpec",
     "BackdoorSpec",
     "CriteriaSpec",
     "Criterion",
+    "ImageRemovalSpec",
     "LayersSpec",
     "Method",
     "MethodsSpec",
+    "Ranking",
     "RemovalSpec",
     "Solver",
     "Spec",
