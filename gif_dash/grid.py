@@ -232,7 +232,7 @@ class Headed:
 
     def __init__(self, progress: Progress, head: str) -> None:
         self.patient, self.advance = progress.patient, progress.advance
-        self.partial, self.check = progress.partial, progress.check
+        self.partial, self.check, self.give_way = progress.partial, progress.check, progress.give_way
         self._progress, self._head = progress, head
         progress.stage(head)
 

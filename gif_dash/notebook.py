@@ -62,6 +62,9 @@ class NotebookProgress:
         """Interrupting the kernel stops it."""
         self._draw()
 
+    def give_way(self) -> None:
+        """Nobody else waits for this thread."""
+
     def _draw(self, *, at_once: bool = False) -> None:
         now = time.monotonic()
         if not at_once and now - self._drawn < INTERVAL:

@@ -12,6 +12,10 @@ class Cancelled(Exception):
     """The person who asked has left or pressed cancel."""
 
 
+class Postponed(Exception):
+    """Somebody else's question goes first; this one is asked again after it."""
+
+
 class Progress(Protocol):
     """What an experiment calls while it runs. Every method may be called from the computing thread only."""
 
@@ -35,6 +39,13 @@ class Progress(Protocol):
             Cancelled: if the run is to stop.
         """
 
+    def give_way(self) -> None:
+        """Between two parts of a long run, when all that is finished is kept (see `gif_dash.experiments.pieces`).
+
+        Raises:
+            Postponed: if somebody else waits. The run will begin anew and find what is kept.
+        """
+
 
 class Silent:
     """A `Progress` for tests and scripts: says nothing, never cancels."""
@@ -51,4 +62,7 @@ class Silent:
         pass
 
     def check(self) -> None:
+        pass
+
+    def give_way(self) -> None:
         pass

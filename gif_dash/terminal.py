@@ -62,3 +62,6 @@ class TerminalProgress:
 
     def check(self) -> None:
         """Ctrl+C interrupts by itself."""
+
+    def give_way(self) -> None:
+        """Nobody else waits at a terminal."""

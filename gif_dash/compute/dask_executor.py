@@ -118,6 +118,9 @@ class DaskExecutor:
     def stop(self, task: str) -> None:
         self._soon(self._stop(task))
 
+    def postpone(self, task: str) -> None:
+        self._soon(self._postpone(task))
+
     def kill(self, task: str) -> None:
         self._soon(self._kill(task))
 
@@ -327,6 +330,12 @@ class DaskExecutor:
     async def _stop(self, task: str) -> None:
         if self._client is not None:
             await self._stop_in(self._client, task)
+
+    async def _postpone(self, task: str) -> None:
+        from gif_dash.compute import worker
+
+        if self._client is not None:
+            await self._client.run(worker.postpone, task, on_error="ignore")
 
     async def _stop_in(self, client: Client, task: str) -> None:
         from gif_dash.compute import worker

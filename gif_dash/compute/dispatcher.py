@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 
@@ -33,6 +33,9 @@ log = logging.getLogger("gif_dash")
 TICK = 0.05
 #: Seconds that a run has to stop after it was asked to, before its worker is killed.
 GRACE = 10.0
+#: Seconds that a run of many parts computes at least before it gives way: to new questions, and to others like itself.
+#: So long, too, new questions go before it when it has given way.
+TURN, LONG_TURN = 2.0, 30.0
 #: A question whose runs have killed so many workers is not tried again, and said so.
 DEATHS = 2
 GIVEN_UP = "It stopped the worker twice and is not tried again before gif-dash is restarted; the log has the details"
@@ -45,7 +48,8 @@ class _Run:
     """A run that is queued or running.
 
     `spec` is None for the preparation of `scenario`; `edit` is the edited network that is wanted as a file, None where
-    a result is; `tickets` maps the tickets that wait for it to their askers.
+    a result is; `tickets` maps the tickets that wait for it to their askers. `spent` is what it has computed before it
+    gave way, in seconds; it did so `turns` times, at last at `rested`.
     """
 
     job: str
@@ -58,12 +62,35 @@ class _Run:
     tickets: dict[str, str] = field(default_factory=dict)
     task: Task | None = None
     started: float = 0.0
+    spent: float = 0.0
+    turns: int = 0
+    rested: float = -math.inf
+    giving_way: bool = False
     stopping: float | None = None
     overdue: str = ""  # why it was stopped although somebody waits
     killed: bool = False
     tables: dict[str, str] = field(default_factory=dict)
     version: int = 0
     shown: tuple[int, str] = (0, "")
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether it keeps finished parts, so that it can be interrupted."""
+        return self.spec is not None and self.edit is None and catalog.EXPERIMENTS[self.spec.experiment].in_parts
+
+    @property
+    def seconds(self) -> float:
+        """What it has computed, if it is running."""
+        return self.spent + time.monotonic() - self.started
+
+    @property
+    def title(self) -> str:
+        """What others may know of it."""
+        if self.spec is None:
+            return f"loading {self.scenario}"
+        about = getattr(self.spec, "scenario", "")
+        title = "an edited network" if self.edit is not None else catalog.EXPERIMENTS[self.spec.experiment].title
+        return f"{title} ({about})" if about else title
 
 
 class Dispatcher:
@@ -137,7 +164,14 @@ class Dispatcher:
         while not self._closing.is_set():
             self._wake.wait(TICK)
             self._wake.clear()
-            for step in (self._hear, self._read_tickets, self._insist, self._start, self._show_positions):
+            for step in (
+                self._hear,
+                self._read_tickets,
+                self._insist,
+                self._start,
+                self._share,
+                self._show_positions,
+            ):
                 try:
                     step()
                 except Exception:
@@ -190,7 +224,7 @@ class Dispatcher:
     def _insist(self) -> None:
         """Stop what takes longer than anybody may have; kill what was asked to stop and did not."""
         for name, run in self._running.items():
-            if run.stopping is None and run.tickets and (why := self._limits.overdue(time.monotonic() - run.started)):
+            if run.stopping is None and run.tickets and (why := self._limits.overdue(run.seconds)):
                 run.stopping, run.overdue = time.monotonic(), why
                 self._table.update_job(run.job, state="failed", error=why, finished=time.time())
                 self._executor.stop(name)
@@ -210,6 +244,20 @@ class Dispatcher:
             run = self._ordered()[0]
             self._queued.remove(run)
             self._guarded(run, partial(self._launch, run))
+
+    def _share(self) -> None:
+        """Ask runs of many parts to give way to those who wait: nobody's grid keeps others from a click."""
+        if not self._queued or self._executor.slots > len(self._running):
+            return
+        waiting = [run for run in self._queued if run.rank < math.inf]
+        turn = LONG_TURN if all(run.turns for run in waiting) else TURN
+        asked = sum(run.giving_way for run in self._running.values())
+        able = [(name, run) for name, run in self._running.items() if run.in_parts and not run.giving_way]
+        able.sort(key=lambda each: each[1].started)
+        for name, run in able[: max(len(waiting) - asked, 0)]:
+            if run.stopping is None and time.monotonic() - run.started >= turn:
+                run.giving_way = True
+                self._executor.postpone(name)
 
     # -- one run ------------------------------------------------------------------------------------------------------
 
@@ -261,7 +309,8 @@ class Dispatcher:
             run.task = task_for(run.spec, _name(), known=self._store.known(run.spec), patient=self._patient)
         run.started = time.monotonic()
         self._running[run.task.name] = run
-        self._table.update_job(run.job, state="running", position=0, stage="", started=time.time())
+        begun = {} if run.turns else {"started": time.time()}
+        self._table.update_job(run.job, state="running", position=0, stage="", **begun)
         self._executor.start(run.task)
 
     def _show(self, run: _Run, update: Update) -> None:
@@ -284,6 +333,9 @@ class Dispatcher:
             self._executor.stop(run.task.name)
 
     def _end(self, run: _Run, end: Answer | Failure) -> None:
+        if isinstance(end, Failure) and end.state == "postponed" and run.stopping is None:
+            self._postpone(run)
+            return
         if isinstance(end, Failure):
             self._deaths[run.text] += end.lost and run.stopping is None
             if run.overdue:
@@ -291,7 +343,7 @@ class Dispatcher:
             elif end.lost and self._deaths[run.text] >= DEATHS:
                 self._finish(run, "failed", error=GIVEN_UP)
             else:
-                self._finish(run, end.state, error=end.reason)
+                self._finish(run, "cancelled" if end.state == "postponed" else end.state, error=end.reason)
             return
         self._deaths.pop(run.text, None)
         self._notice(*end.notices)
@@ -305,7 +357,7 @@ class Dispatcher:
             return
         data = end.result
         if end.complete:
-            key = self._store.put(run.spec, end)
+            key = self._store.put(run.spec, replace(end, seconds=end.seconds + run.spent))
             self._notice(self._store.warning)
             data = data if data is not None else self._store.get_packed(key)
         if data is not None:
@@ -314,6 +366,14 @@ class Dispatcher:
             self._queued.insert(0, run)
         else:
             self._finish(run, "cancelled")
+
+    def _postpone(self, run: _Run) -> None:
+        """It has given way, at least to the first that waits."""
+        run.spent, run.turns, run.rested = run.seconds, run.turns + 1, time.monotonic()
+        run.giving_way, run.shown = False, (0, "")
+        run.rank = max([self._round, *(other.rank for other in self._ordered()[:1])])
+        self._table.update_job(run.job, state="queued", fraction=None, seconds_left=None)
+        self._queued.append(run)
 
     def _notice(self, *sentences: str) -> None:
         """Let the page say what was survived."""
@@ -366,13 +426,17 @@ class Dispatcher:
 
     def _ordered(self) -> list[_Run]:
         """Queued runs in the order in which they will start."""
-        return sorted(self._queued, key=lambda run: (run.rank, run.order))
+        late = time.monotonic() - LONG_TURN
+        return sorted(self._queued, key=lambda run: (run.rank, run.rested > late, run.order))
 
     def _show_positions(self) -> None:
         if not self._queued:
             return
-        stage = "" if self._executor.slots else "The worker is starting"
+        running = sorted(self._running.values(), key=lambda run: run.started)
+        now = f"running now: {', '.join(run.title for run in running)}" if running else ""
         for position, run in enumerate(self._ordered(), start=1):
+            stage = f"paused for others, {now}" if run.turns else now
+            stage = stage if self._executor.slots else "the worker is starting"
             if run.shown != (position, stage):
                 run.shown = (position, stage)
                 self._table.update_job(run.job, position=position, stage=stage)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
 
-from gif_dash.compute.reporter import Reporter, Update
+from gif_dash.compute.reporter import Reporter, Update, Wishes
 from gif_dash.compute.work import Answer, Task, perform, sentence
-from gif_dash.progress import Cancelled
+from gif_dash.progress import Cancelled, Postponed
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Failure:
     """How a task ended without an answer.
 
     Attributes:
-        state: ``failed`` or ``cancelled``.
-        reason: one sentence; empty when it was cancelled.
+        state: ``failed``, ``cancelled``, or ``postponed``: it gave way and is to be started again.
+        reason: one sentence when it failed; else empty.
         lost: its worker died; perhaps it was the task that killed it.
     """
 
-    state: Literal["failed", "cancelled"]
+    state: Literal["failed", "cancelled", "postponed"]
     reason: str = ""
     lost: bool = False
 
@@ -59,6 +59,9 @@ class Executor(Protocol):
     def stop(self, task: str) -> None:
         """Ask a task to end at its next `Progress.check`. Returns at once."""
 
+    def postpone(self, task: str) -> None:
+        """Ask a task to end at its next `Progress.give_way`. Returns at once."""
+
     def kill(self, task: str) -> None:
         """End a task that did not stop when asked, if that is possible here. Returns at once."""
 
@@ -66,13 +69,15 @@ class Executor(Protocol):
         """Stop everything and release what was taken."""
 
 
-def attempt(task: Task, send: Callable[[Update], None], stopped: Callable[[], bool]) -> Answer | Failure:
+def attempt(task: Task, send: Callable[[Update], None], wishes: Wishes) -> Answer | Failure:
     """Perform a task; whatever it raises becomes a `Failure`, with the traceback in the log."""
     try:
-        reporter = Reporter(send, stopped, patient=task.patient)
+        reporter = Reporter(send, wishes, patient=task.patient)
         return perform(task, reporter, reporter.loaded)
     except Cancelled:
         return Failure("cancelled")
+    except Postponed:
+        return Failure("postponed")
     except BaseException as error:  # user code may even raise SystemExit; the worker stays
         return Failure("failed", sentence(error))
 
@@ -85,7 +90,7 @@ class ThreadExecutor:
 
     def __init__(self) -> None:
         self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-        self._stops: dict[str, threading.Event] = {}
+        self._wishes: dict[str, Wishes] = {}
         self._thread = threading.Thread(target=self._work, name="gif-dash-worker", daemon=True)
         self._listener: Listener | None = None
 
@@ -94,19 +99,23 @@ class ThreadExecutor:
         self._thread.start()
 
     def start(self, task: Task) -> None:
-        self._stops[task.name] = threading.Event()
+        self._wishes[task.name] = Wishes()
         self._tasks.put(task)
 
     def stop(self, task: str) -> None:
-        if event := self._stops.get(task):
-            event.set()
+        if wishes := self._wishes.get(task):
+            wishes.stop = True
+
+    def postpone(self, task: str) -> None:
+        if wishes := self._wishes.get(task):
+            wishes.give_way = True
 
     def kill(self, task: str) -> None:
         """A thread cannot be killed; its slot stays taken until it stops."""
 
     def close(self) -> None:
-        for event in list(self._stops.values()):
-            event.set()
+        for wishes in list(self._wishes.values()):
+            wishes.stop = True
         self._tasks.put(None)
         if self._thread.is_alive():
             self._thread.join(timeout=5)
@@ -114,6 +123,6 @@ class ThreadExecutor:
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
             assert self._listener is not None, "open() comes before start()"
-            end = attempt(task, partial(self._listener.updated, task.name), self._stops[task.name].is_set)
-            del self._stops[task.name]
+            end = attempt(task, partial(self._listener.updated, task.name), self._wishes[task.name])
+            del self._wishes[task.name]
             self._listener.ended(task.name, end)

@@ -9,13 +9,26 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from gif_dash.progress import Cancelled
+from gif_dash.progress import Cancelled, Postponed
 from gif_dash.results import frame_to_dict
 
 #: Seconds between two messages about the stage, and between two that carry tables.
 INTERVAL, TABLES_INTERVAL = 0.1, 0.25
 #: A rate measured for less than this many seconds is not extrapolated.
 _SETTLED = 0.5
+
+
+@dataclass
+class Wishes:
+    """What the computing side is asked to do about a run, set from another thread.
+
+    Attributes:
+        stop: at the next `Progress.check`.
+        give_way: at the next `Progress.give_way`.
+    """
+
+    stop: bool = False
+    give_way: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,13 +55,13 @@ class Reporter:
 
     Args:
         send: receives the messages, in the computing thread.
-        stopped: whether the run is to stop; asked at every `check`.
+        wishes: looked at whenever the run can follow them.
         patient: whether the run may train for minutes (see `Progress.patient`).
     """
 
-    def __init__(self, send: Callable[[Update], None], stopped: Callable[[], bool], *, patient: bool = True) -> None:
+    def __init__(self, send: Callable[[Update], None], wishes: Wishes, *, patient: bool = True) -> None:
         self.patient = patient
-        self._send, self._stopped = send, stopped
+        self._send, self._wishes = send, wishes
         self._title, self._total, self._done = "", 0, 0
         self._began = self._sent = self._tables_sent = 0.0
         self._tables: dict[str, Callable[[], pd.DataFrame]] = {}  # not sent yet
@@ -74,9 +87,14 @@ class Reporter:
         self._send(Update(self._title, card=card))
 
     def check(self) -> None:
-        if self._stopped():
+        if self._wishes.stop:
             raise Cancelled("The run was cancelled")
         self._speak()
+
+    def give_way(self) -> None:
+        self.check()
+        if self._wishes.give_way:
+            raise Postponed("Another question goes first")
 
     def _speak(self) -> None:
         now = time.monotonic()

@@ -13,7 +13,7 @@ from distributed import Worker, get_worker
 
 from gif_dash import catalog
 from gif_dash.compute.executors import Failure, attempt
-from gif_dash.compute.reporter import Update
+from gif_dash.compute.reporter import Update, Wishes
 from gif_dash.compute.work import Answer, Task
 
 #: Topic of the events by which tasks report.
@@ -21,7 +21,7 @@ TOPIC = "gif-dash"
 #: Environment variables of worker processes: arithmetic threads, file of the log, whether to import torch at once.
 THREADS, LOG, TORCH = "GIF_DASH_THREADS", "GIF_DASH_LOG", "GIF_DASH_TORCH"
 
-_stops: dict[str, threading.Event] = {}
+_wishes: dict[str, Wishes] = {}
 _torch: threading.Thread | None = None
 
 
@@ -39,7 +39,7 @@ def dask_setup(worker: Worker) -> None:
 def run(task: Task) -> Answer | Failure:
     """Perform a task in this process; its progress goes out as events."""
     worker = get_worker()
-    stop = _stops.setdefault(task.name, threading.Event())
+    wishes = _wishes.setdefault(task.name, Wishes())
 
     def send(update: Update) -> None:
         worker.log_event(TOPIC, {"task": task.name, "worker": worker.address, **vars(update)})
@@ -49,17 +49,23 @@ def run(task: Task) -> Answer | Failure:
             send(Update("Loading PyTorch"))
             while _torch.is_alive():
                 _torch.join(0.1)
-                if stop.is_set():
+                if wishes.stop:
                     return Failure("cancelled")
         send(Update(""))
-        return attempt(task, send, stop.is_set)
+        return attempt(task, send, wishes)
     finally:
-        del _stops[task.name]
+        del _wishes[task.name]
 
 
 def stop(task: str) -> None:
     """Ask a task to stop at its next check; it may be about to start."""
-    _stops.setdefault(task, threading.Event()).set()
+    _wishes.setdefault(task, Wishes()).stop = True
+
+
+def postpone(task: str) -> None:
+    """Ask a task to end between two of its parts, if it still runs."""
+    if wishes := _wishes.get(task):
+        wishes.give_way = True
 
 
 def _import_torch() -> None:

@@ -1,6 +1,8 @@
 """Selection criteria: Table 1 of the GIF paper, every cell as class removal would answer it by itself.
 
 All cells share one network, one pair of samples and one right-hand side; selection, solve and sweep are the cell's own.
+Finished cells are kept (see `gif_dash.experiments.pieces`): a run goes on where it stopped, and a larger question
+computes only what a smaller one has not.
 """
 
 from __future__ import annotations
@@ -9,11 +11,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 from torch import Tensor
 
+from gif_dash.experiments import pieces
 from gif_dash.experiments.editing import Editing
 from gif_dash.experiments.sweep import FINE_POINTS, Sweep, TestImages, coarse_scalars
 from gif_dash.influence import (
@@ -110,41 +114,65 @@ class Criteria(Editing):
         retrained = {name: self.index.vector(self.prepared.network(found.state)) for name, found in references.items()}
         self.progress.partial("cells", self.table)
 
-        gradient = self.gradient()
-        with self.watch.stage("Loss on what stays"):
-            risk, check = self.hessian.risk, self.progress.check
-            self.slope, self.losses = risk.gradient(check), risk.losses(tick=check)
         units = 2 * spec.iterations + len(coarse_scalars(spec.s_max)) + FINE_POINTS + 3
         bar.begin(
             f"{len(spec.cells)} cells: {len(spec.criteria)} criteria at {len(spec.mrs)} ratios", units, len(spec.cells)
         )
+        last, seconds, products = spec.cells[-1], 0.0, 0
         for criterion, mr in spec.cells:
-            self.rows += self._cell(criterion, mr, gradient, retrained)
+            part = spec.parse({**spec.model_dump(mode="json"), "criteria": [criterion], "mrs": [mr]})
+            file = pieces.place(part, self.prepared.card.fingerprint, *sorted(retrained))
+            cell = pieces.read(file)
+            computed = cell is None
+            if cell is None:
+                cell = self._cell(criterion, mr, retrained)
+                if len(cell.tables["curves"]):
+                    pieces.write(file, cell)
+            else:
+                seconds += cell.provenance["seconds"]
+                products += cell.provenance["hvps"]
+            self.rows += [{str(name): value for name, value in row.items()} for row in cell.table.to_dict("records")]
+            self.curves.append(cell.tables["curves"])
             bar.next()
             self.progress.partial("cells", self.table)
             self.progress.partial("curves", self.points)
+            if computed and (criterion, mr) != last:
+                self.progress.give_way()
+        known = self.provenance(None, references, incomplete=missing, impatient=impatient)
+        before = {"seconds": known["seconds"] + seconds, "hvps": known["hvps"] + products}
         return Result(
             {"experiment": spec.experiment, **spec.model_dump(mode="json")},
             {"cells": self.table(), "curves": self.points()},
-            self.provenance(None, references, incomplete=missing, impatient=impatient),
+            {**known, **before},
         )
 
     def measuring(self) -> Sweep:
         """An empty table of one cell, which nobody watches."""
         return _Sweep(self.prepared, self.forget, self.every, self.sampled, True, _Quiet(self.progress))
 
-    def _cell(
-        self, criterion: Criterion, mr: float, gradient: Tensor, retrained: Mapping[str, Tensor]
-    ) -> list[dict[str, Any]]:
+    @cached_property
+    def stays(self) -> tuple[Tensor, Tensor]:
+        """Gradient (p,) and losses of what stays, on the sample of the curvature."""
+        with self.watch.stage("Loss on what stays"):
+            risk, check = self.hessian.risk, self.progress.check
+            return risk.gradient(check), risk.losses(tick=check)
+
+    @cached_property
+    def right_side(self) -> Tensor:
+        """g, (p,)."""
+        return self.gradient()
+
+    def _cell(self, criterion: Criterion, mr: float, retrained: Mapping[str, Tensor]) -> Result:
+        """One cell: its rows and its curve, which is empty if it cannot be."""
         method = self.spec.methods[0]
         cell: dict[str, Any] = {"method": method, "criterion": criterion, "mr": mr}
-        began = time.perf_counter()
+        began, products = time.perf_counter(), self.solving.products
         try:
             selection = self.select(criterion, mr)
             cell |= {"k": selection.k, "share": selection.share, "selection_seconds": time.perf_counter() - began}
-            update = self.solve((method,), gradient, selection.indices)[method]
+            update = self.solve((method,), self.right_side, selection.indices)[method]
         except InfluenceError as error:
-            return [{**cell, "mark": "failed", "message": str(error)}]
+            return self._kept([{**cell, "mark": "failed", "message": str(error)}], None, began, products)
         report = update.report
         cell |= {name: getattr(report, name) for name in REPORTED}
         cell |= {"hvps": report.products, "norm_ratio": float(update.delta.norm() / self.theta.norm())}
@@ -152,28 +180,39 @@ class Criteria(Editing):
         sweep = self.measuring()
         self.measure(sweep, {method: update})
         measured = sweep.table().assign(criterion=criterion, mr=mr)
-        self.curves.append(measured.loc[measured["mark"] == "", list(CURVE)])
         marked = [row for row in sweep.rows if row["mark"]]
-        return [
+        rows = [
             {**row, **cell, **trust, **_distances(self.theta, update, row["scalar"], retrained)}
             for row, trust in zip(marked, self._trust(update, [row["scalar"] for row in marked]), strict=True)
         ]
+        return self._kept(rows, measured.loc[measured["mark"] == "", list(CURVE)], began, products)
+
+    def _kept(self, rows: list[dict[str, Any]], curve: pd.DataFrame | None, began: float, products: int) -> Result:
+        tables = {"cells": _frame(rows), "curves": pd.DataFrame(columns=list(CURVE)) if curve is None else curve}
+        spent = {"seconds": time.perf_counter() - began, "hvps": self.solving.products - products}
+        return Result(self.spec.model_dump(mode="json"), tables, spent)
 
     def _trust(self, update: Update, scalars: Sequence[float]) -> list[dict[str, Any]]:
         """ρ(s) on the examples of the curvature sample."""
         check, population = self.progress.check, len(self.retain)
-        model = quadratic_model(self.hessian, update.delta, gradient=self.slope, losses=self.losses, tick=check)
+        slope, losses = self.stays
+        model = quadratic_model(self.hessian, update.delta, gradient=slope, losses=losses, tick=check)
         return [asdict(trust_ratio(model, scalar, population=population, tick=check)) for scalar in scalars]
 
     def table(self) -> pd.DataFrame:
         """The main table, as far as it is known."""
-        frame = pd.DataFrame(self.rows).reindex(columns=list(COLUMNS))
-        kinds = {name: object if name in WORDS else float for name in COLUMNS}
-        return frame.astype(kinds).fillna(dict.fromkeys(WORDS, ""))
+        return _frame(self.rows)
 
     def points(self) -> pd.DataFrame:
         """The curves, as far as they are known."""
-        return pd.concat(self.curves, ignore_index=True) if self.curves else pd.DataFrame(columns=list(CURVE))
+        found = [curve for curve in self.curves if len(curve)]
+        return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=list(CURVE))
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    kinds = {name: object if name in WORDS else float for name in COLUMNS}
+    return frame.astype(kinds).fillna(dict.fromkeys(WORDS, ""))
 
 
 def _distances(theta: Tensor, update: Update, scalar: float, retrained: Mapping[str, Tensor]) -> dict[str, float]:
@@ -206,7 +245,7 @@ class _Quiet:
 
     def __init__(self, progress: Progress) -> None:
         self.patient, self.stage, self.advance = progress.patient, progress.stage, progress.advance
-        self.check = progress.check
+        self.check, self.give_way = progress.check, progress.give_way
 
     def partial(self, table: str, make: Callable[[], pd.DataFrame]) -> None:
         pass
@@ -221,7 +260,7 @@ class _OneBar:
 
     def __init__(self, progress: Progress) -> None:
         self.progress, self.patient = progress, progress.patient
-        self.partial, self.check = progress.partial, progress.check
+        self.partial, self.check, self.give_way = progress.partial, progress.check, progress.give_way
         self._units = self._left = 0
 
     def begin(self, title: str, units: int, parts: int) -> None:

@@ -1,7 +1,8 @@
 """Methods: Table 2 and Fig. 4 of the GIF paper, over seeds of training and sampling, with retraining for each.
 
 A piece is one network and one group of classes: every method at every MR, solved, swept and measured as class removal
-does it. A run of many pieces keeps each one as soon as it is finished (see `gif_dash.experiments.pieces`).
+does it. A run keeps each piece as soon as it is finished, and of an unfinished one each MR (see
+`gif_dash.experiments.pieces`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -31,8 +34,6 @@ from gif_dash.specs import Method, MethodsSpec
 from gif_dash.specs.methods import EVERYWHERE
 from gif_dash.spelling import to_cli
 
-#: Seconds after which a click starts no further piece: others wait for the worker. The next click goes on from there.
-LONGEST_CLICK = 300.0
 #: MR of the methods that change all parameters.
 ALL = 100.0
 #: The first columns of the main table.
@@ -124,10 +125,11 @@ class _Run:
         if (found := pieces.read(file)) is not None:
             self._follow(found)
             return Result(found.spec, {"points": found.table.assign(group=place.group)}, found.provenance)
-        late = not self.progress.patient and self.watch.total > LONGEST_CLICK
-        if self.computed and (late or not self.unhurried):
-            self._leave_out("Run again goes on with them; the whole takes " if self.unhurried else "")
+        if self.computed and not self.unhurried:
+            self._leave_out()
             return None
+        if self.computed:
+            self.progress.give_way()
         told = _Told(self.progress, place, [piece.table for piece in self.done])
         with Piece(self.spec, place.number, place.classes, prepared, told) as piece:
             computed = piece.run()
@@ -135,6 +137,7 @@ class _Run:
         self._follow(computed)
         if not computed.provenance["impatient"]:
             pieces.write(file, computed)
+            piece.forget_parts()
         return computed
 
     def _follow(self, piece: Result) -> None:
@@ -143,10 +146,10 @@ class _Run:
         for sentence in piece.provenance["missing"]:
             self._miss(sentence)
 
-    def _leave_out(self, how: str = "") -> None:
-        """What a click does: one piece at least, no more after some minutes, and no training of minutes."""
+    def _leave_out(self) -> None:
+        """What a click does: one piece, where others take a training of minutes."""
         self.impatient = True
-        self._miss(f"more seeds or classes take long and are not here yet: {how or 'run '}{to_cli(self.spec)}")
+        self._miss(f"more seeds or classes take long and are not here yet: run {to_cli(self.spec)}")
 
     def _miss(self, sentence: str) -> None:
         if sentence not in self.missing:
@@ -194,6 +197,9 @@ class _Told:
     def check(self) -> None:
         self._progress.check()
 
+    def give_way(self) -> None:
+        self._progress.give_way()
+
     def partial(self, table: str, make: Callable[[], pd.DataFrame]) -> None:
         """What grows is the sweep at one MR: all its points, and of whatever came before the reported rows only."""
         mr = self.mr
@@ -237,51 +243,85 @@ class Piece(Removal):
         self.missing: list[str] = []
         self.late = False  # whether patience would get what is missing
         self.shares: dict[str, float] = {}
+        self.found: list[Result] = []  # parts that an interrupted run has kept
+        self.files: list[Path] = []  # of all parts
 
     def run(self) -> Result:
         self._measure_references()
-        gradient = self.gradient()
-        everything = tuple(method for method in EVERYWHERE if method in self.question.methods)
-        with self.watch.stage("Building the graphs of the curvature"):  # so that no method's time has them in it
-            self.solving.curvature.matvec(gradient, self.progress.check)
-        full = self._full(gradient)
-        for mr in self.question.mrs:
-            self.told.mr = mr
-            selection = self.select(mr=mr)
-            self.shares[f"{mr:g}"] = selection.share
-            self._finish(mr, self._selected(gradient, selection.indices, full))
-        self.told.mr = ALL
-        if everything:
-            updates: dict[Method, Update] = {"if": full["if"]} if "if" in everything else {}
-            own = tuple(method for method in everything if method != "if")
-            updates |= self.solve(own, gradient, torch.arange(len(self.theta))) if own else {}
-            self._finish(ALL, updates)
-        table = pd.concat(self.told.finished, ignore_index=True).assign(products=self.solving.products)
+        if any(method not in EVERYWHERE for method in self.question.methods):
+            for mr in self.question.mrs:
+                self._part(mr)
+        if any(method in EVERYWHERE for method in self.question.methods):
+            self._part(ALL, everywhere=True)
+        seconds, products = (sum(part.provenance[name] for part in self.found) for name in ("seconds", "hvps"))
+        known = self.provenance(None, self.retrained)
+        known |= {"seconds": known["seconds"] + seconds, "hvps": known["hvps"] + products}
+        table = pd.concat(self.told.finished, ignore_index=True).assign(products=known["hvps"])
         facts = {"seed": self.number, "shares": self.shares, "missing": self.missing, "impatient": self.late}
-        known = {**self.provenance(None, self.retrained), **facts}
-        return Result(self.spec.model_dump(mode="json"), {"points": table}, known)
+        return Result(self.spec.model_dump(mode="json"), {"points": table}, {**known, **facts})
 
-    def _full(self, gradient: Tensor) -> dict[Method, Update]:
+    def _part(self, mr: float, everywhere: bool = False) -> None:
+        """All at one MR, or what changes all parameters: found, or computed and kept."""
+        began, products = self.watch.total, self.solving.products
+        question = self.question.piece(self.number, self.spec.forget_classes).model_copy(update={"mrs": (mr,)})
+        what = ("part", everywhere, *sorted(self.retrained))
+        file = pieces.place(question, self.prepared.card.fingerprint, self.number, *what)
+        self.files.append(file)
+        self.told.mr = mr
+        if (part := pieces.read(file)) is None:
+            if "right_side" in vars(self):  # not before the first part, or the preparations would be for nothing
+                self.progress.give_way()
+            share, updates = self._everywhere() if everywhere else self._selected(mr)
+            rows = self._rows(mr, updates)
+            spent = {"seconds": self.watch.total - began, "hvps": self.solving.products - products}
+            part = Result(self.spec.model_dump(mode="json"), {"points": rows}, {**spent, "share": share})
+            pieces.write(file, part)
+        else:
+            self.found.append(part)
+        if not everywhere:
+            self.shares[f"{mr:g}"] = part.provenance["share"]
+        self.told.grown(part.table)
+
+    def forget_parts(self) -> None:
+        """The piece is kept as a whole."""
+        for file in self.files:
+            pieces.remove(file)
+
+    @cached_property
+    def right_side(self) -> Tensor:
+        """g, (p,); with it the graphs of the curvature, so that no method's time has them in it."""
+        gradient = self.gradient()
+        with self.watch.stage("Building the graphs of the curvature"):
+            self.solving.curvature.matvec(gradient, self.progress.check)
+        return gradient
+
+    @cached_property
+    def full(self) -> Update:
         """H⁻¹g, which is IF and, restricted to J, PIF at every MR: one solve for all of them."""
-        if not {"pif", "if"} & set(self.question.methods):
-            return {}
-        return self.solve(("if",), gradient, torch.arange(len(self.theta)))
+        return self.solve(("if",), self.right_side, torch.arange(len(self.theta)))["if"]
 
-    def _selected(self, gradient: Tensor, indices: Tensor, full: dict[Method, Update]) -> dict[Method, Update]:
-        """The methods that change J only, in the question's order."""
+    def _everywhere(self) -> tuple[float, dict[Method, Update]]:
+        """The methods that change all parameters."""
+        methods = tuple(method for method in EVERYWHERE if method in self.question.methods)
+        updates: dict[Method, Update] = {"if": self.full} if "if" in methods else {}
+        own = tuple(method for method in methods if method != "if")
+        return 1.0, updates | (self.solve(own, self.right_side, torch.arange(len(self.theta))) if own else {})
+
+    def _selected(self, mr: float) -> tuple[float, dict[Method, Update]]:
+        """The selected share of the parameters, and the methods that change J only, in the question's order."""
+        gradient, selection = self.right_side, self.select(mr=mr)
+        indices = selection.indices
         methods = tuple(method for method in self.question.methods if method not in EVERYWHERE)
         updates = self.solve(tuple(method for method in methods if method != "pif"), gradient, indices)
         if "pif" in methods:
-            whole = full["if"]
+            whole = self.full
             mask = torch.zeros_like(whole.delta)
             mask[indices.to(mask.device)] = 1
             updates["pif"] = Update(whole.delta * mask, replace(whole.report, method="pif"))
-        return {method: updates[method] for method in methods}
+        return selection.share, {method: updates[method] for method in methods}
 
-    def _finish(self, mr: float, updates: dict[Method, Update]) -> None:
+    def _rows(self, mr: float, updates: dict[Method, Update]) -> pd.DataFrame:
         """Sweep, measure, compare: the rows of one MR."""
-        if not updates:
-            return
         sweep = self.new_sweep()
         best = self.measure(sweep, updates)
         trust = self._trust(updates, best).merge(
@@ -293,7 +333,7 @@ class Piece(Removal):
         )
         rows = sweep.table().merge(costs, on="method", how="left")
         rows = rows.merge(trust.drop(columns="scalar"), on=["method", "mark"], how="left")
-        self.told.grown(self.told.labelled(rows, mr))
+        return self.told.labelled(rows, mr)
 
     def _measure_references(self) -> None:
         """The original and its retrainings: a cold start with this number's seed, a warm one from this network."""

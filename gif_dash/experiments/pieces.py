@@ -55,3 +55,9 @@ def write(path: Path, piece: Result) -> None:
         if temporary:
             with suppress(OSError):
                 os.unlink(temporary)
+
+
+def remove(path: Path) -> None:
+    """Forget a piece."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)

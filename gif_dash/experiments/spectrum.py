@@ -1,4 +1,7 @@
-"""Eigenvalues of the Hessian against regularisation: Fig. 3 of the GIF paper, and where LiSSA converges."""
+"""Eigenvalues of the Hessian against regularisation: Fig. 3 of the GIF paper, and where LiSSA converges.
+
+What is known of one loss and one α is kept (see `gif_dash.experiments.pieces`): a run goes on where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from gif_dash.experiments import pieces
 from gif_dash.experiments.eigenvalues import DENSE, Spectrum, by_lanczos, dense_at_once, dense_matrix, of_matrix
 from gif_dash.experiments.lissa_check import bound, measure
 from gif_dash.experiments.metrics import answers, sample
@@ -90,30 +94,60 @@ class Spectra:
         self.histogram: list[pd.DataFrame] = []
         self.eigenvalues: list[pd.DataFrame] = []
         self.products = 0
+        self.seconds = 0.0  # that parts found took
 
     def run(self) -> Result:
+        begun = False
         for loss in self.spec.losses:
-            network = self._trained(loss, None) if self.spec.fit == "once" else None
+            network: nn.Module | None = None
             known: Tensor | None = None  # the Hessian of the loss alone, as long as the network stays the same
             for alpha in self.spec.alphas:
-                penalty = Penalty(self.spec.norm, alpha)
+                part = self.spec.parse({**self.spec.model_dump(mode="json"), "losses": [loss], "alphas": [alpha]})
+                file = pieces.place(part, self.prepared.card.fingerprint)
+                if (found := pieces.read(file)) is not None:
+                    self._take(found)
+                    continue
+                if begun:
+                    self.progress.give_way()
                 start = time.perf_counter()
+                if self.spec.fit == "once":
+                    network = network or self._trained(loss, None)
+                penalty = Penalty(self.spec.norm, alpha)
                 point = Point(loss, penalty, network or self._trained(loss, penalty))
-                trained = time.perf_counter()
+                trained, products = time.perf_counter(), self.products
                 known = self._point(point, known if network is not None else None)
                 done = time.perf_counter()
                 self.shares[-1] |= {"train_seconds": trained - start, "seconds": done - trained}
+                spent = {"seconds": done - start, "hvps": self.products - products}
+                pieces.write(file, Result(self.spec.model_dump(mode="json"), self._tables(last=True), spent))
+                begun = True
                 self.progress.partial("shares", lambda: pd.DataFrame(self.shares))
         return Result(
             {"experiment": self.spec.experiment, **self.spec.model_dump(mode="json")},
-            {
-                "shares": pd.DataFrame(self.shares),
-                "lissa": pd.DataFrame(self.lissa),
-                "histogram": pd.concat(self.histogram, ignore_index=True),
-                "eigenvalues": pd.concat(self.eigenvalues, ignore_index=True),
-            },
+            self._tables(),
             self._provenance(),
         )
+
+    def _tables(self, last: bool = False) -> dict[str, pd.DataFrame]:
+        """Of all that is known, or of the last loss and α."""
+        some = slice(-1, None) if last else slice(None)
+        return {
+            "shares": pd.DataFrame(self.shares[some]),
+            "lissa": pd.DataFrame(self.lissa[some]),
+            "histogram": pd.concat(self.histogram[some], ignore_index=True),
+            "eigenvalues": pd.concat(self.eigenvalues[some], ignore_index=True),
+        }
+
+    def _take(self, part: Result) -> None:
+        """Add what was kept of one loss and α."""
+        for name in ("shares", "lissa"):
+            rows = part.tables[name].to_dict("records")
+            getattr(self, name).extend({str(key): value for key, value in row.items()} for row in rows)
+        self.histogram.append(part.tables["histogram"])
+        self.eigenvalues.append(part.tables["eigenvalues"])
+        self.seconds += part.provenance["seconds"]
+        self.products += part.provenance["hvps"]
+        self.progress.partial("shares", lambda: pd.DataFrame(self.shares))
 
     # --- networks ---------------------------------------------------------------------------------------------------
 
@@ -301,7 +335,7 @@ class Spectra:
             recipe = self._recipe()
             steps = training.steps(recipe, len(prepared.train_labels))
             facts["training"] = f"{steps:,} steps, {replace(recipe, weight_decay=0.0).describe()}"
-        return provenance(
+        known = provenance(
             self.device,
             self.watch,
             seed=spec.seed,
@@ -316,3 +350,4 @@ class Spectra:
             dtype="float64",
             **facts,
         )
+        return {**known, "seconds": known["seconds"] + self.seconds}

@@ -261,7 +261,7 @@ class JobPanel(Panel[S]):
             return False
         if self.ticket:
             self._leave()
-        self._finish(found, "Stored result")
+        self._finish(found, "Recorded run" if "recorded" in found.provenance else "Stored result")
         return True
 
     def run(self) -> None:
@@ -369,9 +369,10 @@ class JobPanel(Panel[S]):
 
 
 def waiting(view: View) -> str:
-    """Of a run in the queue: how many are before it."""
+    """Of a run in the queue: how many are before it, and what runs now."""
     ahead = view.position - 1
-    return f"Waiting: {ahead} before this one" if ahead > 0 else "Waiting to start"
+    place = f"Waiting: {ahead} before this one" if ahead > 0 else "Waiting: next in line" if view.stage else "Waiting"
+    return f"{place}; {view.stage}" if view.stage else place
 
 
 def time_left(view: View) -> str:

@@ -305,6 +305,9 @@ class _Titled:
     def check(self) -> None:
         self.progress.check()
 
+    def give_way(self) -> None:
+        self.progress.give_way()
+
 
 def png(picture: Tensor) -> str:
     """A data URL of uint8 (1 or 3, h, w); pictures of more than `SHOWN_SIZE` pixels are made smaller."""

@@ -55,3 +55,6 @@ class Finishing:
             if not self._done or spent * (self._total - self._done) / self._done > SECONDS:
                 raise
             self.left = left
+
+    def give_way(self) -> None:
+        """A training is one part."""

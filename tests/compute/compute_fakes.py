@@ -43,7 +43,21 @@ class FakeScenarioSpec(FakeSpec):
             raise SpecError(f"{card.name} has classes 0 to {len(card.classes) - 1}", "tag")
 
 
+class FakePartsSpec(FakeSpec):
+    """The same in parts of one step each, which are kept beside the log."""
+
+    experiment: ClassVar[str] = "fake-parts"
+
+
 ENTRIES = (
+    ExperimentEntry(
+        "fake-parts",
+        "Fake grid",
+        "compute_fakes:FakePartsSpec",
+        "compute_fakes:run_parts",
+        needs_scenario=False,
+        in_parts=True,
+    ),
     ExperimentEntry("fake", "Fake", "compute_fakes:FakeSpec", "compute_fakes:run", needs_scenario=False),
     ExperimentEntry("fake-scenario", "Fake", "compute_fakes:FakeScenarioSpec", "compute_fakes:run"),
 )
@@ -96,6 +110,27 @@ def run(spec: FakeSpec, progress: Progress) -> Result:
     table = pd.DataFrame(rows).assign(text=[f"Zeile {row['step']} – ✓" for row in rows])
     provenance = {"seconds": 0.5, "nan": math.nan, "inf": -math.inf, "pid": os.getpid()}
     return Result({"experiment": spec.experiment, **spec.model_dump(mode="json")}, {"counts": table}, provenance)
+
+
+def run_parts(spec: FakePartsSpec, progress: Progress) -> Result:
+    """Makes the parts that are not kept, some hundredths of a second each."""
+    with Path(spec.log).open("a") as log:
+        log.write(f"{os.getpid()} {spec.tag}\n")
+    kept = Path(f"{spec.log}-parts")
+    kept.touch()
+    progress.stage("Parts", spec.steps)
+    for step in range(spec.steps):
+        if step >= len(kept.read_text()):
+            for _ in range(5):
+                progress.check()
+                time.sleep(STEP)
+            with kept.open("a") as file:
+                file.write(".")
+            progress.give_way()
+        progress.advance()
+        progress.partial("counts", lambda: pd.DataFrame({"step": range(step + 1)}))  # noqa: B023
+    table = pd.DataFrame({"step": range(spec.steps)})
+    return Result({"experiment": spec.experiment, **spec.model_dump(mode="json")}, {"counts": table}, {"seconds": 0.5})
 
 
 def runs(spec: FakeSpec) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import compute_fakes
 import pandas as pd
 import pytest
-from compute_fakes import FakeSpec
+from compute_fakes import FakePartsSpec, FakeSpec
 
 from gif_dash import catalog
 from gif_dash.compute import dispatcher as module
@@ -33,6 +33,7 @@ class Puppet:
         self.slots, self.problem = 1, ""
         self.started: list[Task] = []
         self.stopped: list[str] = []
+        self.postponed: list[str] = []
         self.killed: list[str] = []
         self.listener: Listener | None = None
 
@@ -45,6 +46,9 @@ class Puppet:
     def stop(self, task: str) -> None:
         self.stopped.append(task)
 
+    def postpone(self, task: str) -> None:
+        self.postponed.append(task)
+
     def kill(self, task: str) -> None:
         self.killed.append(task)
 
@@ -55,8 +59,11 @@ class Puppet:
         """The task answers with a table that holds its own tag."""
         assert self.listener is not None
         assert task.spec is not None
+        assert task.experiment is not None
         made = Result(
-            {"experiment": "fake", **task.spec}, {"counts": pd.DataFrame({"tag": [task.spec["tag"]]})}, {"seconds": 1.0}
+            {"experiment": task.experiment.name, **task.spec},
+            {"counts": pd.DataFrame({"tag": [task.spec["tag"]]})},
+            {"seconds": 1.0},
         )
         self.listener.ended(task.name, Answer(pack(made), None) if end is None else end)
 
@@ -119,6 +126,57 @@ def test_one_at_a_time_in_turn_between_askers(make: Callable[..., Rig]) -> None:
     eventually(lambda: all(busy.view(ticket).state == "done" for ticket in tickets))
     [tag] = busy.view(tickets[3]).result.table["tag"]  # type: ignore[union-attr]
     assert tag == 4
+
+
+def test_new_questions_go_before_grids_that_have_had_a_turn_but_not_for_ever(
+    make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TURN", 0.1)
+    monkeypatch.setattr(module, "LONG_TURN", 1.0)
+    rig = make()
+    grid, others = rig.client(), [rig.client() for _ in range(4)]
+    long = grid.submit(FakePartsSpec(tag=1))
+    eventually(lambda: rig.started == [1])
+    tickets = [others[0].submit(FakeSpec(tag=50)), others[1].submit(FakeSpec(tag=51))]
+    eventually(lambda: rig.executor.postponed == [rig.executor.started[0].name])  # after its turn, and once
+    tickets.append(others[2].submit(FakeSpec(tag=52)))
+    time.sleep(3 * module.TICK)
+    rig.executor.end(rig.executor.started[0], Failure("postponed"))
+    eventually(lambda: rig.started == [1, 50])
+    assert grid.view(long).state == "queued"
+    assert grid.view(long).stage == "paused for others, running now: Fake"
+    rig.executor.end(rig.executor.started[1])
+    eventually(lambda: rig.started == [1, 50, 51])
+    assert rig.executor.postponed == [rig.executor.started[0].name]
+    time.sleep(1.0)  # it has waited for long: now it goes before the third
+    rig.executor.end(rig.executor.started[2])
+    eventually(lambda: rig.started == [1, 50, 51, 1])
+    eventually(lambda: rig.executor.postponed[1:] == [rig.executor.started[3].name])
+    rig.executor.end(rig.executor.started[3])  # finished before it could give way
+    eventually(lambda: grid.view(long).state == "done")
+    eventually(lambda: rig.started == [1, 50, 51, 1, 52])
+    rig.executor.end(rig.executor.started[4])
+    eventually(lambda: all(each.view(ticket).ended for each, ticket in zip(others, tickets, strict=False)))
+
+
+def test_nobody_gives_way_to_a_free_worker_or_to_warming(
+    make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TURN", 0.0)
+    monkeypatch.setattr(module, "LONG_TURN", 0.0)
+    rig = make(warm=("digits-cnn",))
+    client = rig.client()
+    rig.executor.slots = 0
+    client.submit(FakePartsSpec(tag=1))
+    eventually(lambda: rig.table.tickets() and all(ticket.job for ticket in rig.table.tickets()))
+    rig.executor.slots = 1
+    eventually(lambda: 1 in rig.started)
+    time.sleep(4 * module.TICK)
+    rig.executor.slots = 2
+    other = client.submit(FakeSpec(tag=2))
+    eventually(lambda: 2 in rig.started)
+    assert client.view(other).state == "running"
+    assert rig.executor.postponed == []
 
 
 def test_identical_questions_run_once_and_both_see_it(make: Callable[..., Rig]) -> None:
@@ -245,7 +303,7 @@ def test_says_when_no_worker_can_be_had(make: Callable[..., Rig]) -> None:
     rig.executor.slots = 0
     client = rig.client()
     ticket = client.submit(FakeSpec(tag=1))
-    eventually(lambda: client.view(ticket).stage == "The worker is starting")
+    eventually(lambda: client.view(ticket).stage == "the worker is starting")
     rig.executor.problem = "No worker today"
     eventually(lambda: client.view(ticket).state == "failed")
     assert client.view(ticket).error == "No worker today"

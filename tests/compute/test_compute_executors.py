@@ -14,7 +14,7 @@ import compute_fakes
 import psutil
 import pytest
 from compute_cluster import cluster
-from compute_fakes import FakeScenarioSpec, FakeSpec, runs
+from compute_fakes import FakePartsSpec, FakeScenarioSpec, FakeSpec, runs
 
 from gif_dash import catalog
 from gif_dash.compute import dispatcher, keys
@@ -198,6 +198,59 @@ def test_cancelling_leaves_the_run_to_others(rig: Rig, tmp_path: Path) -> None:
     assert follow(second, two).state == "done"
     assert first.view(one).state == "cancelled"
     assert runs(spec) == 1
+
+
+def test_two_grids_give_way_to_a_click_and_to_each_other(
+    rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "TURN", 0.3)
+    monkeypatch.setattr(dispatcher, "LONG_TURN", 1.5)
+    grids = [FakePartsSpec(steps=40, tag=tag, log=str(tmp_path / f"grid{tag}")) for tag in (0, 1)]  # 4 s each
+    askers = [rig.client() for _ in grids]
+    tickets = [asker.submit(grid) for asker, grid in zip(askers, grids, strict=True)]
+    wait(lambda: running(askers[0], tickets[0], 3))
+    visitor = rig.client()
+    click = visitor.submit(FakeSpec(steps=2, log=str(tmp_path / "click")))
+    asked, said = time.monotonic(), set()
+    while not visitor.view(click).ended:
+        said.add(visitor.view(click).stage)
+        time.sleep(0.01)
+    assert visitor.view(click).state == "done"
+    assert time.monotonic() - asked < 4  # whereas the grids take 8 s
+    assert not any(asker.view(ticket).ended for asker, ticket in zip(askers, tickets, strict=True))
+    assert any("running now: Fake grid" in stage for stage in said)
+    paused = set()
+    while not all(asker.view(ticket).ended for asker, ticket in zip(askers, tickets, strict=True)):
+        for asker, ticket in zip(askers, tickets, strict=True):
+            view = asker.view(ticket)
+            if view.state == "queued" and "paused for others" in view.stage:
+                paused.add(ticket)
+                assert len(view.partial["counts"]) > 0  # what it has is still shown
+        time.sleep(0.01)
+    assert paused == set(tickets)
+    for asker, ticket, grid in zip(askers, tickets, grids, strict=True):
+        assert asker.view(ticket).state == "done"
+        assert runs(grid) >= 2
+        assert len(Path(f"{grid.log}-parts").read_text()) == 40  # no part was made twice
+        [row] = [row for row in rig.store.history("fake-parts") if row.spec == grid.canonical()]
+        assert row.seconds > 40 * 5 * compute_fakes.STEP  # all turns counted
+
+
+def test_a_paused_run_can_be_cancelled(rig: Rig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatcher, "TURN", 0.0)
+    client, other = rig.client(), rig.client()
+    grid = FakePartsSpec(steps=200, log=str(tmp_path / "grid"))
+    ticket = client.submit(grid)
+    wait(lambda: running(client, ticket, 2))
+    click = other.submit(FakeSpec(steps=100, log=str(tmp_path / "click")))
+    wait(lambda: "paused" in client.view(ticket).stage)
+    client.cancel(ticket)
+    assert follow(other, click).state == "done"
+    time.sleep(0.3)
+    assert runs(grid) == 1
+    again = client.submit(grid)
+    wait(lambda: running(client, again, 3))  # and asked again at once it goes on
+    client.cancel(again)
 
 
 def test_faults_are_one_sentence(rig: Rig, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

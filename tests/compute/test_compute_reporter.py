@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from gif_dash.compute import reporter
-from gif_dash.compute.reporter import INTERVAL, TABLES_INTERVAL, Reporter, Update
-from gif_dash.progress import Cancelled
+from gif_dash.compute.reporter import INTERVAL, TABLES_INTERVAL, Reporter, Update, Wishes
+from gif_dash.progress import Cancelled, Postponed
 from gif_dash.results import frame_from_dict
 
 
@@ -37,7 +37,7 @@ def test_speaks_at_most_once_per_interval(clock: Clock) -> None:
         built.append(clock.now)
         return pd.DataFrame({"a": [1.0]})
 
-    progress = Reporter(lambda update: sent.append((clock.now, update)), lambda: False)
+    progress = Reporter(lambda update: sent.append((clock.now, update)), Wishes())
     progress.stage("Counting", 10_000)
     for _ in range(10_000):
         clock.now += 0.001
@@ -52,7 +52,7 @@ def test_speaks_at_most_once_per_interval(clock: Clock) -> None:
 
 def test_what_was_held_back_is_said_at_the_next_check(clock: Clock) -> None:
     sent: list[Update] = []
-    progress = Reporter(sent.append, lambda: False)
+    progress = Reporter(sent.append, Wishes())
     progress.stage("First", 4)
     clock.now += INTERVAL / 2
     progress.stage("Second")
@@ -67,7 +67,7 @@ def test_what_was_held_back_is_said_at_the_next_check(clock: Clock) -> None:
 
 def test_fraction_and_time_left_follow_the_pace_of_the_stage(clock: Clock) -> None:
     sent: list[Update] = []
-    progress = Reporter(sent.append, lambda: False)
+    progress = Reporter(sent.append, Wishes())
     progress.stage("Training", 40)
     assert sent[-1].fraction == 0
     assert sent[-1].seconds_left is None
@@ -88,13 +88,20 @@ def test_fraction_and_time_left_follow_the_pace_of_the_stage(clock: Clock) -> No
     assert sent[-1].seconds_left is None
 
 
-def test_only_check_raises() -> None:
-    stop = False
-    progress = Reporter(lambda update: None, lambda: stop)
+def test_only_check_and_give_way_raise() -> None:
+    wishes = Wishes()
+    progress = Reporter(lambda update: None, wishes)
     progress.check()
-    stop = True
+    progress.give_way()
+    wishes.give_way = True
+    progress.check()
+    with pytest.raises(Postponed):
+        progress.give_way()
+    wishes.stop = True
     progress.stage("Next", 3)
     progress.advance()
     progress.partial("t", lambda: pd.DataFrame({"a": [1]}))
     with pytest.raises(Cancelled):
         progress.check()
+    with pytest.raises(Cancelled):  # who has left need not be let go first
+        progress.give_way()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 
 import pandas as pd
@@ -12,10 +13,10 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from gif_dash.experiments import criteria, removal
+from gif_dash.experiments import criteria, pieces, removal
 from gif_dash.experiments.metrics import stratified_half
 from gif_dash.influence import Hessian
-from gif_dash.progress import Cancelled, Silent
+from gif_dash.progress import Cancelled, Postponed, Silent
 from gif_dash.results import Result
 from gif_dash.scenarios import Recipe, Scenario, load, register
 from gif_dash.specs import CriteriaSpec
@@ -184,3 +185,39 @@ def test_run_can_be_stopped_between_cells() -> None:
     with pytest.raises(Cancelled):
         criteria.run(ask(), heard)
     assert heard.cells == [0, 1, 2]
+
+
+class Busy(Silent):
+    """Somebody else always waits."""
+
+    def give_way(self) -> None:
+        raise Postponed("another question goes first")
+
+
+def test_a_run_gives_way_between_its_cells_and_goes_on_to_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, turns, solved = ask(seed=7), 0, []
+    solve = criteria.Criteria.solve
+
+    def counted(self: criteria.Criteria, *arguments: object) -> object:
+        solved.append(1)
+        return solve(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(criteria.Criteria, "solve", counted)
+    while True:
+        try:
+            result = criteria.run(spec, Busy())
+            break
+        except Postponed:
+            turns += 1
+    assert (turns, len(solved)) == (3, 4)
+    shutil.rmtree(pieces.cache_dir() / "pieces")
+    undisturbed = criteria.run(spec, Silent())
+    own = ["seconds", "selection_seconds"]
+    pd.testing.assert_frame_equal(result.table.drop(columns=own), undisturbed.table.drop(columns=own), rtol=1e-5)
+    pd.testing.assert_frame_equal(result.tables["curves"], undisturbed.tables["curves"], rtol=1e-5)
+    assert result.provenance["hvps"] == undisturbed.provenance["hvps"] > 0
+    solved.clear()
+    larger = criteria.run(ask(seed=7, mrs=[5, 20, 40]), Silent())
+    assert len(solved) == 2  # the other cells are those of the smaller question
+    again = larger.table[larger.table["mr"] != 20].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, undisturbed.table)

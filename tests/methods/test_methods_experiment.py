@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 from gif_dash import cli, notices
 from gif_dash.experiments import editing, methods, pieces, removal
-from gif_dash.progress import Cancelled, Silent
+from gif_dash.progress import Cancelled, Postponed, Silent
 from gif_dash.results import Result
 from gif_dash.scenarios import Recipe, Scenario, ScenarioError, load, register
 from gif_dash.scenarios.reseeded import is_trained, reseeded
@@ -194,13 +194,34 @@ def test_a_click_trains_nothing_that_takes_minutes(monkeypatch: pytest.MonkeyPat
     assert pieces.read(pieces.place(spec.piece(0, (0, 1)), prepared.card.fingerprint, 0)) is None
 
 
-def test_a_click_computes_for_minutes_only_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "LONGEST_CLICK", 0.0)
-    spec = ask(seeds=3, methods=("gradient",), seed=14)
-    for done in (1, 2, 3):
-        result = methods.run(spec, Impatient())
-        assert result.tables["summary"]["n"].max() == done
-        assert ("Run again goes on" in result.provenance["incomplete"]) == result.provenance["impatient"] == (done < 3)
+class Busy(Impatient):
+    """Somebody else waits from the n-th time on that it is asked."""
+
+    def __init__(self, parts: int) -> None:
+        self.left = parts
+
+    def give_way(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Postponed
+
+
+def test_a_run_gives_way_between_its_parts_and_goes_on_to_the_same_answer() -> None:
+    spec = ask(seeds=2, methods=("gif", "pif", "if", "gradient"), seed=14, mrs=(10, 40))
+    before, turns = set(pieces.cache_dir().joinpath("pieces").iterdir()), 0
+    while True:
+        try:
+            result = methods.run(spec, Busy(0))
+            break
+        except Postponed:
+            turns += 1
+    assert turns == 5  # two MR and all parameters, for each of two networks
+    for file in set(pieces.cache_dir().joinpath("pieces").iterdir()) - before:
+        file.unlink()
+    undisturbed = methods.run(spec, Busy(100))
+    own = ["seconds", "products"]
+    pd.testing.assert_frame_equal(result.table.drop(columns=own), undisturbed.table.drop(columns=own), rtol=1e-5)
+    assert result.provenance["hvps"] > undisturbed.provenance["hvps"]  # the solve that all MR share is made anew
 
 
 def test_a_click_gets_what_a_patient_asker_computed(result: Result, monkeypatch: pytest.MonkeyPatch) -> None:

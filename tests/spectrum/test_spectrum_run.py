@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,8 +11,9 @@ import torch
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from gif_dash.experiments import pieces
 from gif_dash.experiments.spectrum import run
-from gif_dash.progress import Cancelled, Silent
+from gif_dash.progress import Cancelled, Postponed, Silent
 from gif_dash.results import Result
 from gif_dash.scenarios import Recipe, Scenario, load, register
 from gif_dash.specs import SpecError, SpectrumSpec
@@ -156,3 +159,31 @@ def test_refusals_are_sentences() -> None:
     published = ask(**SpectrumSpec.PUBLISHED)
     assert len(published.alphas) == 26
     assert published.alphas[-1] == 0.25
+
+
+class Busy(Silent):
+    """Somebody else always waits."""
+
+    def give_way(self) -> None:
+        raise Postponed("another question goes first")
+
+
+@pytest.mark.parametrize("fit", ["once", "each"])
+def test_a_run_gives_way_between_its_parts_and_goes_on_to_the_same_answer(fit: str) -> None:
+    spec, turns = ask(fit=fit, alphas=(0.0, 0.003), seed=5), 0
+    while True:
+        try:
+            result = run(spec, Busy())
+            break
+        except Postponed:
+            turns += 1
+    assert turns == 2 * len(spec.losses) - 1
+    shutil.rmtree(pieces.cache_dir() / "pieces")
+    undisturbed = run(spec, Silent())
+    own = ["seconds", "train_seconds", "hvps"]
+    assert set(result.tables) == set(undisturbed.tables)
+    for name, table in result.tables.items():
+        expected = undisturbed.tables[name]
+        pd.testing.assert_frame_equal(
+            table.drop(columns=own, errors="ignore"), expected.drop(columns=own, errors="ignore"), rtol=1e-5, atol=1e-9
+        )
