@@ -46,6 +46,7 @@ TABS = (
     Tab("methods", "Methods", "gif_dash.panels.methods:MethodsPanel"),
     Tab("criteria", "Criteria", "gif_dash.panels.criteria:CriteriaPanel"),
     Tab("layers", "Layers", "gif_dash.panels.layers:LayersPanel"),
+    Tab("attribution", "Images", "gif_dash.panels.attribution:AttributionPanel"),
     Tab("backdoor", "Backdoor", "gif_dash.panels.backdoor:BackdoorPanel"),
     Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
     Tab("history", "History", "gif_dash.panels.history:HistoryPanel"),

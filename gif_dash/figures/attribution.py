@@ -127,18 +127,18 @@ def _pictures(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return tables["pictures"].rename(columns={"index": "index_"})
 
 
-def _says(classes: Sequence[str], row: Mapping[str, Any]) -> str:
+def _says(classes: Sequence[str], row: Mapping[Any, Any]) -> str:
     true, said = name(classes, int(row["label"])), name(classes, int(row["predicted"]))
     return true if true == said else f"{true} → {said}"
 
 
-def _answer(classes: Sequence[str], row: Mapping[str, Any]) -> str:
+def _answer(classes: Sequence[str], row: Mapping[Any, Any]) -> str:
     true, said = name(classes, int(row["label"])), name(classes, int(row["predicted"]))
     return f"{true}, recognised" if true == said else f"{true}, taken for {said}"
 
 
 def _tile(
-    ranking: str, side: str, row: Mapping[str, Any], pictures: Mapping[tuple[Any, Any], Any], classes: Sequence[str]
+    ranking: str, side: str, row: Mapping[Any, Any], pictures: Mapping[tuple[Any, Any], Any], classes: Sequence[str]
 ) -> dict[str, Any]:
     index, value = int(row["train_index"]), float(row["score"])
     says = score(ranking, value)
@@ -221,9 +221,11 @@ def oddities(result: Result) -> list[str]:
     """What must be known of the scores; sentences of HTML."""
     known, solves = result.provenance, result.tables["solves"]
     said = [f"{escape(str(text))}." for text in known.get("remarks", [])]
-    for row in solves.to_dict("records"):
-        if row["status"] in ("diverged", "indefinite"):
-            said.append(f"{words_for(row['ranking']).capitalize()}: {escape(str(row['message']))}.")
+    said += [
+        f"{words_for(row['ranking']).capitalize()}: {escape(str(row['message']))}."
+        for row in solves.to_dict("records")
+        if row["status"] in ("diverged", "indefinite")
+    ]
     if len(solves) and "influence" in result.tables["scores"]:
         largest = float(result.tables["scores"]["influence"].abs().max())
         part = float(solves["decay"].iloc[0]) / known["n"]

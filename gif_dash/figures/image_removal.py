@@ -91,7 +91,7 @@ def good_edit(result: Result) -> str:
         told.append(
             f"{escape(label(method))} predicts {signed(predicted)} and its edited network has {signed(measured)}"
         )
-    worst = min((float(table[table["method"] == method]["test_accuracy"].iloc[0]) for method in _edits(table)))
+    worst = min(float(table[table["method"] == method]["test_accuracy"].iloc[0]) for method in _edits(table))
     kept = (
         f"Accuracy on all test images: {origin['test_accuracy']:.2f} % before, {worst:.2f} % or more after."
         if len(told) > 1
@@ -182,3 +182,12 @@ def summary(result: Result) -> pd.DataFrame:
         "test_accuracy": "test accuracy %",
     }
     return result.table[list(names)].rename(columns=names)
+
+
+def these(result: Result) -> str:
+    """The removed images in a few words of HTML."""
+    indices = [int(index) for index in result.spec["forget_indices"]]
+    if len(indices) == 1:
+        return f"training image {indices[0]}"
+    listed = ", ".join(map(str, indices[:12])) + (", …" if len(indices) > 12 else "")
+    return f"{len(indices)} training images <span class='gd-muted'>({listed})</span>"

@@ -11,8 +11,10 @@ derivatives of their losses along v, which one pass in forward mode gives for al
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal, Unpack, get_args
 
 import torch
@@ -220,6 +222,7 @@ def directional_derivatives(risk: Risk, directions: Tensor, tick: Tick = no_tick
         found = [_slopes(risk, inputs, labels, tangent) for tangent in tangents]
         columns.append(torch.stack(found).cpu().double())
 
+    _forward_rules()
     with evaluating(risk.model), torch.no_grad():
         try:
             stream(risk.indices, risk.micro_batch, work, tick)
@@ -228,6 +231,15 @@ def directional_derivatives(risk: Risk, directions: Tensor, tick: Tick = no_tick
                 "the network uses an operation without a forward-mode derivative: single images cannot be scored"
             ) from error
     return torch.cat(columns, dim=1)
+
+
+@cache
+def _forward_rules() -> None:
+    """torch loads some rules of forward mode when it is first used, with warnings about its own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with forward_ad.dual_level():
+            pass
 
 
 def _slopes(risk: Risk, inputs: Tensor, labels: Tensor, tangent: list[tuple[str, Tensor, Tensor]]) -> Tensor:
