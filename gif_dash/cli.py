@@ -315,6 +315,27 @@ def prepare(scenario: tuple[str, ...], classes: str, experiments: str) -> None:
 
 
 @main.command()
+@click.argument("scenario")
+@click.option("--forget-class", default=8, show_default=True, type=click.IntRange(min=0), help="the removed class")
+@click.option("--quick", is_flag=True, help="two small questions only, to see that all works")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="folder of the tables [default: cache]")
+@_device
+@_folders
+@_own
+def record(scenario: str, forget_class: int, quick: bool, out: Path | None) -> None:
+    """Train a scenario, make references, and compute what the paper shows of it into small tables.
+
+    Stopped at any time, the same command goes on there. Large networks take hours without a GPU.
+    """
+    from gif_dash.record.command import run
+
+    if scenario not in catalog.scenarios():
+        raise BadValue(f"there is no scenario named {scenario!r}; choose from {', '.join(catalog.scenarios())}")
+    with _sentences():
+        run(scenario, out, forget_class, quick)
+
+
+@main.command()
 @_folders
 @_own
 def doctor() -> None:

@@ -19,6 +19,7 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="gif-dash-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["GIF_DASH_CACHE"] = folder
+    os.environ["GIF_DASH_RECORDED"] = os.path.join(folder, "recorded")  # none, whatever the package ships
     os.environ["GIF_DASH_STRICT"] = "1"
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command does: test machines are busy
     os.environ.pop("GIF_DASH_JOBS", None)

@@ -6,11 +6,11 @@ import sys
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from gif_dash import catalog
+from gif_dash import catalog, recorded
 from gif_dash.compute.evidence import look
 from gif_dash.compute.keys import result_key, scenario_of
 from gif_dash.compute.store import Store
-from gif_dash.results import ScenarioCard
+from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import Spec, SpecError
 
 
@@ -26,6 +26,7 @@ class Offer:
         state: ``ready``: loads at once; ``quick``: trains in under a minute at first use; ``command``: has to be
             prepared by `command` first.
         command: what prepares it; empty unless the state is ``command``.
+        recorded: whether `card` is that of a recorded run, and its answers can be looked at.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Offer:
     card: ScenarioCard | None
     state: Literal["ready", "quick", "command"]
     command: str = ""
+    recorded: bool = False
 
 
 def believed(card: ScenarioCard | None) -> bool:
@@ -69,6 +71,19 @@ def look_up(spec: Spec, store: Store) -> bytes | None:
     return store.get_packed(result_key(spec, fingerprint))
 
 
+def recorded_answer(spec: Spec, store: Store) -> Result | None:
+    """What was recorded of a question, where its scenario is not prepared, or is the one that was recorded.
+
+    Scenarios that are quick are computed instead.
+    """
+    name = scenario_of(spec)
+    entry = catalog.scenarios().get(name)
+    if entry is None or entry.quick or entry.added or (record := recorded.records().get(name)) is None:
+        return None
+    card = believed_card(store, name)
+    return recorded.answer(spec) if card is None or card.fingerprint == record.card.fingerprint else None
+
+
 def remember(card: ScenarioCard) -> None:
     """Keep the card of a scenario that is registered in this process, to describe it until it is registered anew."""
     if (scenario := _registered().get(card.name)) is not None:
@@ -91,7 +106,9 @@ def offers(store: Store) -> list[Offer]:
         state: Literal["ready", "quick", "command"] = "ready" if card else "quick" if entry.quick else "command"
         command = preparing_command(entry.name) if state == "command" else ""
         title = card.title if card and entry.added else entry.title
-        listed.append(Offer(entry.name, title, entry.summary, card, state, command))
+        record = recorded.records().get(entry.name) if state == "command" else None
+        card = record.card if record is not None else card
+        listed.append(Offer(entry.name, title, entry.summary, card, state, command, record is not None))
     for name, scenario in _registered().items():
         card = describing_card(store, name)
         state = "ready" if card else "quick"
@@ -129,7 +146,10 @@ def admit_scenario(name: str, store: Store, *, patient: bool) -> None:
         raise SpecError(f"there is no scenario named {name!r}; choose from {known}", "scenario")
     if patient or name in registered or entry is None or entry.quick or believed_card(store, name) is not None:
         return
-    raise SpecError(f"{entry.title} is not prepared on this machine; run once: {preparing_command(name)}", "scenario")
+    only = ", and this was not recorded" if name in recorded.records() else ""
+    raise SpecError(
+        f"{entry.title} is not prepared on this machine{only}; run once: {preparing_command(name)}", "scenario"
+    )
 
 
 #: Cards of scenario objects of this process, with the object each describes.

@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 
 import pandas as pd
 
+from gif_dash import recorded
 from gif_dash.compute import cards, folders
 from gif_dash.compute.cards import Offer
 from gif_dash.compute.edits import Edit
@@ -161,7 +162,7 @@ class Client(Protocol):
         """Leave. The run stops when nobody else waits for it; the ticket's view says so at once."""
 
     def stored(self, spec: Spec) -> Result | None:
-        """The answer if it is in the store; computes nothing."""
+        """The answer if it is in the store, or was recorded; computes nothing."""
 
     def offers(self) -> list[Offer]:
         """All scenarios, and what each needs before it can be asked about."""
@@ -185,7 +186,7 @@ class TableClient:
         patient: bool = False,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self._table, self._store = JobTable(folder), store
+        self._table, self._store, self._runs = JobTable(folder), store, recorded.Runs(store)
         self._patient, self._wake = patient, wake
         self._asker = uuid.uuid4().hex
         self._lock = threading.Lock()
@@ -202,7 +203,7 @@ class TableClient:
 
     @property
     def runs(self) -> Runs:
-        return self._store
+        return self._runs
 
     def submit(self, spec: Spec) -> str:
         cards.admit(spec, self._store, patient=self._patient)
@@ -266,7 +267,7 @@ class TableClient:
 
     def stored(self, spec: Spec) -> Result | None:
         found = cards.look_up(spec, self._store)
-        return None if found is None else unpack(found)
+        return cards.recorded_answer(spec, self._store) if found is None else unpack(found)
 
     def offers(self) -> list[Offer]:
         return cards.offers(self._store)

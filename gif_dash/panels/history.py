@@ -18,6 +18,7 @@ from gif_dash import catalog
 from gif_dash.compute.store import Deleted, Row, StoreError
 from gif_dash.compute.work import spec_from
 from gif_dash.figures import history as figures
+from gif_dash.figures import recorded
 from gif_dash.figures.removal import curves
 from gif_dash.figures.removal_tables import scores_html
 from gif_dash.figures.removal_words import facts
@@ -169,9 +170,9 @@ class HistoryPanel:
             self._read()
 
     def _read(self) -> None:
-        """All runs, the pinned ones first, then the newest."""
+        """All runs, the pinned ones first, then the newest, then those that came with gif_dash."""
         self._version = self._runs.version()
-        rows = sorted(self._runs.history(), key=lambda row: not row.pinned)
+        rows = sorted(self._runs.history(), key=lambda row: (row.recorded, not row.pinned))
         self._rows = {row.key: row for row in rows}
         offers = {offer.name: offer for offer in self.context.connect().offers()}
         titles = {name: offer.title for name, offer in offers.items()}
@@ -198,6 +199,7 @@ class HistoryPanel:
             "scenario": titles.get(row.scenario, row.scenario),
             "chips": [[chip.text, chip.note] for chip in self._chips(row)],
             "old": row.old_code,
+            "recorded": row.recorded,
             "seconds": row.seconds,
             "took": duration(row.seconds),
         }
@@ -317,7 +319,8 @@ class HistoryPanel:
         asked = [chip.text for chip in self._chips(row)] or ["the defaults"]
         said = [entry.title if entry else row.experiment, row.scenario, *asked, when, f"took {duration(row.seconds)}"]
         named = [row.name] if row.name else [when]
-        old = ' <span class="gd-asked-chip gd-older">older code</span>' if row.old_code else ""
+        mark = "older code" if row.old_code else "recorded" if row.recorded else ""
+        old = f' <span class="gd-asked-chip gd-older">{mark}</span>' if mark else ""
         return (
             f'<section><h2><span class="gd-tag">{tag}</span>{escape(named[0])}</h2>'
             f'<p class="gd-muted">{escape(" · ".join(filter(None, said)))}{old}</p></section>'
@@ -333,6 +336,8 @@ class HistoryPanel:
             self.words.value = figures.numbers_html(table, caption="At the end of the way") if len(table) else ""
         else:
             self.words.value = figures.summary_html(result, caption="What one looks at first; the CSV has all")
+        if row.recorded:
+            return [recorded.sentence(result)]
         if not row.old_code:
             return []
         return [

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import ipywidgets
+
+from gif_dash import recorded
+from gif_dash.figures import recorded as recorded_words
+from gif_dash.panels.asking import Asking
 from gif_dash.panels.bars import Fold
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.results import Result, ScenarioCard
@@ -19,13 +25,17 @@ class ScenarioPanel(JobPanel[S]):
     """A panel whose spec has a field ``scenario``, and often ``forget_classes``.
 
     The form offers all scenarios, with the command that prepares those that are not ready, and the classes of the
-    chosen one with their pictures. Classes that another scenario does not have are replaced.
+    chosen one with their pictures. Classes that another scenario does not have are replaced. Of a scenario that is not
+    prepared here, what was recorded can be looked at.
     """
 
     def __init__(self, context: Context) -> None:
         self.offers: dict[str, Offer] = {}
         self.card: ScenarioCard | None = None  #: of the chosen scenario, once it is known
         self._stage = ""
+        self._own: dict[str, Any] = {}  # what the form held (JSON) before a recorded question took its place
+        self.recorded = Asking(context.reporter.guard(self._take_recorded))
+        self.recorded.add_class("gd-recorded")
         super().__init__(context)
 
     # --- what a panel may write -------------------------------------------------------------------------------------
@@ -39,6 +49,39 @@ class ScenarioPanel(JobPanel[S]):
         count = len(card.classes)
         kept = [item for item in chosen if item < count][: count - 1] or [min(8, count - 1)]
         return {} if kept == list(chosen) else {"forget_classes": kept}
+
+    # --- what was recorded ------------------------------------------------------------------------------------------
+
+    def controls(self) -> Sequence[ipywidgets.Widget]:
+        return (self.form, self.bar, self.recorded, self.share)
+
+    def _questions(self) -> list[S]:
+        """What was recorded of this experiment and the chosen scenario; nothing where it is computed at once."""
+        offer = self.offers.get(self._scenario())
+        if offer is None or not offer.recorded:
+            return []
+        return recorded.records()[offer.name].questions(self.spec_class.experiment)  # type: ignore[return-value]
+
+    def _nearest(self) -> dict[str, Any]:
+        """Fields (JSON) that lead to the recorded question nearest to the form's; none if it is one."""
+        asked = self.spec.model_dump(mode="json")
+        known = [spec.model_dump(mode="json") for spec in self._questions()]
+        gaps = [{name: value for name, value in values.items() if value != asked[name]} for values in known]
+        return min(gaps, key=len, default={})
+
+    def _take_recorded(self, what: str) -> None:
+        """Show one of the recorded questions."""
+        chosen = self._questions()[int(what)].model_dump(mode="json")
+        asked = self.spec.model_dump(mode="json")
+        self.form.set(**{name: value for name, value in chosen.items() if value != asked[name]})
+
+    def _say_recorded(self) -> None:
+        questions = self._questions()
+        shown = self.result if self.result is not None and "recorded" in self.result.provenance else None
+        offer = self.offers.get(self._scenario())
+        command = offer.command if offer is not None else ""
+        told = shown is not None or bool(questions)
+        self.recorded.html = recorded_words.note(questions, shown, self.spec, command) if told else ""
 
     # --- pieces of a panel ------------------------------------------------------------------------------------------
 
@@ -58,18 +101,34 @@ class ScenarioPanel(JobPanel[S]):
             self.form.set(**changes)
             self.spec = self.form.read()
         super().opened()
+        self._say_recorded()
         first: Any = self.spec_class()
-        if self.card is not None and any(getattr(asked, name) != getattr(first, name) for name in changes):
+        if self._questions():
+            if any(name != "scenario" and getattr(asked, name) != getattr(first, name) for name in changes):
+                self.bar.error = "The link was not followed in one point: this question was not recorded."
+        elif self.card is not None and any(getattr(asked, name) != getattr(first, name) for name in changes):
             last = len(self.card.classes) - 1
             self.bar.error = f"The link was not followed in one point: classes go from 0 to {last}."
 
     def update(self, before: S) -> None:
         if self._scenario() != before.scenario:  # type: ignore[attr-defined]
             self.refresh_offers()
-            if changes := self._changes():
+            changes = self._changes()
+            if self._questions():
+                self._own = self._own or before.model_dump(mode="json")
+            elif self._own:  # back to where questions can be asked freely
+                asked = self.spec.model_dump(mode="json")
+                own = {name: value for name, value in self._own.items() if value != asked[name] and name != "scenario"}
+                self._own, changes = {}, {**own, **changes}
+            if changes:
                 self.form.set(**changes)
                 return  # the form has changed again and comes back here
         super().update(before)
+        self._say_recorded()
+
+    def _finish(self, result: Result, words: str) -> None:
+        super()._finish(result, words)
+        self._say_recorded()
 
     def run(self) -> None:
         super().run()
@@ -102,6 +161,8 @@ class ScenarioPanel(JobPanel[S]):
                 self.form.offer(name, class_choices(self.card))
 
     def _changes(self) -> dict[str, Any]:
+        if self._questions():
+            return self._nearest()
         return {} if self.card is None else self.changes(self.card)
 
     def _scenario(self) -> str:
@@ -114,8 +175,15 @@ def _scenario_choice(offer: Offer) -> dict[str, Any]:
         known = f"{offer.card.parameters:,} parameters, test accuracy {offer.card.test_accuracy:.1f} %"
     elif offer.state == "quick":
         known = "is trained at first use"
-    note = "; ".join(part for part in (offer.summary, known) if part) + ("." if offer.command else "")
-    return {"value": offer.name, "label": offer.title, "note": note, "command": offer.command}
+    here = "recorded, not prepared here" if offer.recorded else ""
+    note = "; ".join(part for part in (offer.summary, known, here) if part) + ("." if offer.command else "")
+    return {
+        "value": offer.name,
+        "label": offer.title,
+        "note": note,
+        "command": offer.command,
+        "recorded": offer.recorded,
+    }
 
 
 def class_choices(card: ScenarioCard | None) -> list[dict[str, Any]]:

@@ -244,13 +244,13 @@ const controls = {
       inputs = [];
       group.replaceChildren(...list.map((choice) => {
         const input = make("input", "", { type: "radio", name: id, value: choice.value });
-        input.disabled = Boolean(choice.command);
+        input.disabled = Boolean(choice.command) && !choice.recorded;
         input.addEventListener("change", () => {
           value = choice.value;
           put(choice.value);
         });
         inputs.push([choice.value, input]);
-        const label = make("label", choice.command ? "gd-off" : "", {}, input, make("span", "", {}, choice.label));
+        const label = make("label", input.disabled ? "gd-off" : "", {}, input, make("span", "", {}, choice.label));
         const note = make("p", "gd-help", {}, choice.note ?? "");
         if (choice.command) note.append(" Prepare it with ", make("code", "", {}, choice.command));
         return make("div", "gd-scenario", {}, label, note);

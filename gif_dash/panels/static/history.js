@@ -156,6 +156,7 @@ function render({ model, el }) {
     });
     const time = make("time");
     const older = make("span", "gd-asked-chip gd-older", { title: "Computed by an earlier version of the code; asked again, it is computed anew" }, "older code");
+    const recorded = make("span", "gd-asked-chip gd-older", { title: "Comes with gif_dash: computed elsewhere, explored here" }, "recorded");
     const [experiment, scenario, asked, best, seconds] = ["experiment", "scenario", "asked", "best", "seconds"].map((each) => make("td", `gd-run-${each}`));
     const bin = control("delete", "Delete", () => ask(key));
     bin.className = "gd-run-bin";
@@ -172,7 +173,7 @@ function render({ model, el }) {
     for (const button of [yes, no]) button.className = "gd-button gd-quiet";
     const element = make("tr", "", { "data-key": key },
       make("td", "gd-run-compare", {}, a, b), make("td", "gd-run-pin", {}, pin), make("th", "gd-run-name", { scope: "row" }, name),
-      make("td", "gd-run-created", {}, time, older), experiment, scenario, asked, best, seconds, make("td", "gd-run-delete", {}, bin, sure));
+      make("td", "gd-run-created", {}, time, older, recorded), experiment, scenario, asked, best, seconds, make("td", "gd-run-delete", {}, bin, sure));
     element.addEventListener("keydown", (event) => step(event, element));
     element.addEventListener("click", (event) => {
       if (!event.target.closest("button, input, .gd-run-sure") && model.get("a") !== key && model.get("b") !== key) choose("a", key);
@@ -190,6 +191,9 @@ function render({ model, el }) {
       if (next === row) return;
       row = next;
       older.hidden = !row.old;
+      recorded.hidden = !row.recorded;
+      for (const control of [pin, bin]) control.disabled = row.recorded === true;
+      name.readOnly = row.recorded === true;
       a.setAttribute("aria-label", `A: ${row.label}`);
       b.setAttribute("aria-label", `B: ${row.label}`);
       pin.setAttribute("aria-label", `Pin ${row.label}`);
@@ -255,7 +259,7 @@ function render({ model, el }) {
 
   function text(row, scores) {
     const chips = row.chips.flat();
-    return [row.name, row.experiment, row.scenario, ...chips, at(row.created), row.old ? "older code" : "", row.pinned ? "pinned" : "", ...(scores ?? []).map(([method]) => method)].join(" ").toLowerCase();
+    return [row.name, row.experiment, row.scenario, ...chips, at(row.created), row.old ? "older code" : "", row.recorded ? "recorded" : "", row.pinned ? "pinned" : "", ...(scores ?? []).map(([method]) => method)].join(" ").toLowerCase();
   }
 
   function offer({ select, title, key }, rows) {

@@ -1,0 +1,141 @@
+"""Recording: every step is kept as soon as it is done, and found again by the same command."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gif_dash.compute import keys
+from gif_dash.compute.client import execute
+from gif_dash.experiments.provenance import Stopwatch, provenance
+from gif_dash.figures.tables import duration
+from gif_dash.progress import Progress
+from gif_dash.record import assemble, files
+from gif_dash.record.plan import Plan
+from gif_dash.results import Result
+from gif_dash.scenarios import NoColdReference, Prepared, ScenarioError, load
+from gif_dash.scenarios.training import steps
+from gif_dash.specs import Spec
+from gif_dash.spelling import to_cli
+
+Say = Callable[[str], None]
+
+
+def record(name: str, plan: Plan, folder: Path, progress: Progress, say: Say, command: str) -> Path:
+    """Train a scenario, make its references, answer the plan's questions, write the tables as they come.
+
+    What is there (checkpoints in the cache folder, tables in `folder`) is not made again, so that an interrupted
+    record goes on where it stopped. Tables that older code has computed stay; every one says which code it was.
+
+    Args:
+        name: of the scenario.
+        plan: what is asked.
+        folder: of the tables; made if it is not there.
+        progress: told about everything; may cancel.
+        say: is told a line for every finished step.
+        command: that does all this, for the archive.
+
+    Returns:
+        The archive, which is written anew after every step.
+
+    Raises:
+        gif_dash.scenarios.ScenarioError: the scenario cannot be had, or `folder` holds the record of another network.
+        gif_dash.specs.SpecError: it does not allow a question.
+        OSError: something cannot be written.
+        gif_dash.progress.Cancelled: from `progress`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"{name}.zip"
+    prepared = load(name, progress)
+    for spec in plan.questions:
+        spec.check(prepared.card)
+    trained = prepared.card.seconds.get("train", 0.0)
+    say(f"network: test accuracy {prepared.card.test_accuracy:.2f} %, trained in {duration(trained)}")
+    facts = _facts(prepared, progress, command)
+    seconds = {}
+    for row, known in _references(prepared, plan, progress).items():
+        facts["references"][row], seconds[row] = known, known["seconds"]
+        say(f"reference: {known['note']}, trained in {duration(known['seconds'])}")
+
+    done: dict[str, files.Kept] = {}
+
+    def write() -> None:
+        answers = [
+            *_assembled(plan, done, seconds),
+            *((spec, done[spec.canonical()]) for spec in _answered(plan, done)),
+        ]
+        files.pack(archive, prepared.card, facts, answers)
+
+    total = len(plan.questions)
+    for number, spec in enumerate(plan.questions, 1):
+        path = files.place(folder, spec)
+        kept, found = files.read(path), "kept before"
+        if kept is not None and kept.fingerprint != prepared.card.fingerprint:
+            raise ScenarioError(f"{folder} holds the record of another network or other data; choose another --out")
+        if kept is None:
+            began = time.perf_counter()
+            progress.stage(f"Question {number} of {total}")
+            result = execute(spec, progress)
+            kept = files.Kept(
+                spec.canonical(), prepared.card.fingerprint, keys.code_hash(spec.experiment), files.commit(), result
+            )
+            files.write(path, kept)
+            found = duration(time.perf_counter() - began)
+        done[spec.canonical()] = kept
+        write()
+        say(f"question {number} of {total}, {to_cli(spec).removeprefix('gif-dash run ')}: {found}")
+    return archive
+
+
+def _answered(plan: Plan, done: dict[str, files.Kept]) -> list[Spec]:
+    return [spec for spec in plan.questions if spec.canonical() in done]
+
+
+def _assembled(plan: Plan, done: dict[str, files.Kept], seconds: dict[str, float]) -> list[tuple[Spec, files.Kept]]:
+    """The questions about methods whose removals are all there."""
+    found: list[tuple[Spec, files.Kept]] = []
+    for spec, parts in plan.methods():
+        kept = [done[part.canonical()] for part in parts if part.canonical() in done]
+        if len(kept) == len(parts):
+            result: Result = assemble.methods(spec, [one.result for one in kept], seconds)
+            commits = " and ".join(dict.fromkeys(one.commit for one in kept))
+            found.append((spec, replace(kept[-1], spec=spec.canonical(), commit=commits, result=result)))
+    return found
+
+
+def _references(prepared: Prepared, plan: Plan, progress: Progress) -> dict[str, dict[str, Any]]:
+    """Train the networks without the forget group that the removals compare with."""
+    found = {}
+    forget = prepared.forget(plan.forget)
+    for row, kind in (("retrain", "cold"), ("retrain_warm", "warm")):
+        try:
+            reference = prepared.reference(forget, kind, 0, progress)  # type: ignore[arg-type]
+        except NoColdReference:
+            continue
+        found[row] = {"seconds": reference.seconds, "note": reference.note}
+    return found
+
+
+def _facts(prepared: Prepared, progress: Progress, command: str) -> dict[str, Any]:
+    """What must be known of a record beside its tables."""
+    known = provenance(prepared.device, Stopwatch(progress))
+    recipe = prepared.recipe
+    training: dict[str, Any] = {
+        "seconds": prepared.card.seconds.get("train"),
+        "test_accuracy": prepared.card.test_accuracy,
+    }
+    if recipe is not None:
+        training |= {"recipe": recipe.describe(), "epochs": recipe.epochs}
+        training |= {"steps": steps(recipe, len(prepared.train_labels)), "seed": recipe.seed}
+    return {
+        "command": command,
+        "commit": files.commit(),
+        "data_note": prepared.card.data_note,
+        "device": known["device"],
+        "versions": known["versions"],
+        "training": training,
+        "references": {},
+    }
