@@ -19,6 +19,10 @@ from gif_dash.specs import Spec, SpecError
 log = logging.getLogger("gif_dash")
 
 
+#: Said where halving the micro-batches does not help.
+MEMORY = "The memory does not hold this computation: free some, ask for less, or compute on the CPU (--device cpu)"
+
+
 @dataclass(frozen=True)
 class Task:
     """Everything a worker needs to know; plain values that travel between processes.
@@ -157,4 +161,6 @@ def sentence(error: BaseException) -> str:
     if type(error).__module__.partition(".")[0] == "gif_dash" and text:
         return text
     log.error("A run failed", exc_info=error)
+    if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError) or "allocate memory" in text:
+        return MEMORY
     return f"Something went wrong while computing ({type(error).__name__}); the log has the details"

@@ -140,7 +140,10 @@ def stream(indices: Tensor, size: int, work: Callable[[Tensor], None], tick: Tic
             work(chunk)
         except torch.OutOfMemoryError as error:
             if len(chunk) == 1:
-                raise InfluenceError("the device's memory does not hold the computation for one example") from error
+                raise InfluenceError(
+                    "the device's memory does not hold the computation for one example: free some, take a smaller "
+                    "network, or compute on the CPU (--device cpu)"
+                ) from error
             size = len(chunk) // 2
         else:
             done += len(chunk)
