@@ -87,13 +87,13 @@ def test_others_are_left_alone(
     for name in ("gif-dash-fresh", "gif-dash-open", "gif-dash-chained", "other-program"):
         (where / name).mkdir(mode=0o700)
         (where / name / "precious").write_text("of value")
-    (where / "gif-dash-open" / folders.LOCK).touch()
+    (where / "gif-dash-open" / folders.MARK).touch()
     (where / "gif-dash-open").chmod(0o777)  # whoever likes could have put something there
-    (where / "other-program" / folders.LOCK).touch()
-    (elsewhere / folders.LOCK).touch()
+    (where / "other-program" / folders.MARK).touch()
+    (elsewhere / folders.MARK).touch()
     (elsewhere / "precious").write_text("of value")
     (where / "gif-dash-link").symlink_to(elsewhere)
-    (where / "gif-dash-chained" / folders.LOCK).symlink_to(elsewhere / folders.LOCK)
+    (where / "gif-dash-chained" / folders.MARK).symlink_to(elsewhere / folders.MARK)
     (where / "gif-dash-file").write_text("of value")
     (dead / "way-out").symlink_to(elsewhere)  # links in what is deleted are not followed
     (dead / "below" / "way-out").symlink_to(elsewhere)
