@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,8 @@ from gif_dash.specs import INFLUENCES, LABELS, AttributionSpec, Ranking
 GALLERY = 40
 #: Rankings whose sign says for or against; the others say how close or how hard, and labels make the two sides.
 SIGNED: tuple[Ranking, ...] = (*INFLUENCES, "gradient-cosine", "representer")
+#: Tables that the page draws.
+PICTURED = ("scores", "shown", "query", "gallery", "pictures")
 #: Digits of the scores in the result.
 DIGITS = 6
 
@@ -142,6 +145,7 @@ class Attribution:
         self.solves: list[dict[str, Any]] = []
         self.scores: dict[Ranking, Tensor] = {}
         self.remarks: dict[str, str] = {}
+        self.remainder = math.nan  # of the representer points
         self.k = 0
 
     @classmethod
@@ -166,19 +170,19 @@ class Attribution:
         with self.watch.stage("Asking the network about all training images"):
             trained = answers(self.model, loss, prepared.train, self.every, check)
         self._influence(asked)
-        self._others(asked)
+        self._say(asked, tests, trained)
+        for ranking in spec.rankings:
+            if ranking not in INFLUENCES:
+                self._alternative(ranking, asked)
+                self._say(asked, tests, trained)
         if not self.scores:
             raise InfluenceError("; ".join(self.remarks.values()))
-        shown = self._shown(asked, trained)
-        gallery = self._gallery(tests)
+        with self.watch.stage("Making thumbnails"):
+            tables = self._pictured(asked, tests, trained)
         return Result(
             {"experiment": spec.experiment, **spec.model_dump(mode="json")},
             {
-                "scores": self._scores_table(trained),
-                "shown": shown,
-                "query": pd.DataFrame([{k: v for k, v in vars(asked).items() if k != "risk"}]),
-                "gallery": gallery,
-                "pictures": self._pictures(shown, gallery, asked),
+                **tables,
                 "agreement": self._agreement(asked),
                 "solves": pd.DataFrame(self.solves, columns=[*SOLVE_COLUMNS]),
             },
@@ -253,28 +257,38 @@ class Attribution:
         place = self.index.layer_of(torch.arange(self.index.p))
         return torch.isin(place, numbers).nonzero().flatten()
 
-    def _others(self, asked: Query) -> None:
-        check = self.progress.check
-        for ranking in self.spec.rankings:
-            if ranking in INFLUENCES:
-                continue
-            parts = math.ceil(len(self.every) / self.risk.micro_batch)
-            try:
-                with self.watch.stage(f"Ranking by {LABELS[ranking]}", parts if ranking != "gradient-cosine" else 0):
-                    if ranking == "gradient-cosine":
-                        found = gradient_cosine(self.risk, asked.risk, tick=check)
-                    elif ranking == "representer":
-                        points = representer_points(self.risk, asked.risk, self.prepared.weight_decay, self._tick())
-                        found = points.scores
-                        self.remarks["representer-remainder"] = f"{points.remainder:.6g}"
-                    elif ranking == "similarity":
-                        found = input_similarity(self.risk, asked.risk, check)
-                    else:
-                        found = training_loss(self.risk, self._tick())
-            except InfluenceError as error:
-                self.remarks[ranking] = f"{LABELS[ranking]}: {error}"
-            else:
-                self.scores[ranking] = found
+    def _alternative(self, ranking: Ranking, asked: Query) -> None:
+        """One of the others."""
+        check, parts = self.progress.check, math.ceil(len(self.every) / self.risk.micro_batch)
+        try:
+            with self.watch.stage(f"Ranking by {LABELS[ranking]}", parts if ranking != "gradient-cosine" else 0):
+                if ranking == "gradient-cosine":
+                    found = gradient_cosine(self.risk, asked.risk, tick=check)
+                elif ranking == "representer":
+                    points = representer_points(self.risk, asked.risk, self.prepared.weight_decay, self._tick())
+                    found, self.remainder = points.scores, points.remainder
+                elif ranking == "similarity":
+                    found = input_similarity(self.risk, asked.risk, check)
+                else:
+                    found = training_loss(self.risk, self._tick())
+        except InfluenceError as error:
+            self.remarks[ranking] = f"{LABELS[ranking]}: {error}"
+        else:
+            self.scores[ranking] = found
+
+    def _say(self, asked: Query, tests: Answers, trained: Answers) -> None:
+        """What is known so far, for whoever watches."""
+        if not self.scores:
+            return
+        made: dict[str, pd.DataFrame] = {}  # all of them at once, if any is asked for
+
+        def table(name: str) -> pd.DataFrame:
+            if not made:
+                made.update(self._pictured(asked, tests, trained))
+            return made[name]
+
+        for name in PICTURED:
+            self.progress.partial(name, partial(table, name))
 
     def _tick(self) -> Any:
         first = True
@@ -293,6 +307,17 @@ class Attribution:
         return Risk(self.model, prepared.scenario.loss, prepared.train, indices, prepared.weight_decay)
 
     # --- tables -----------------------------------------------------------------------------------------------------
+
+    def _pictured(self, asked: Query, tests: Answers, trained: Answers) -> dict[str, pd.DataFrame]:
+        """The tables that the page draws, of the scores that are known."""
+        shown, gallery = self._shown(asked, trained), self._gallery(tests)
+        return {
+            "scores": self._scores_table(trained),
+            "shown": shown,
+            "query": pd.DataFrame([{name: value for name, value in vars(asked).items() if name != "risk"}]),
+            "gallery": gallery,
+            "pictures": self._pictures(shown, gallery, asked),
+        }
 
     def _scores_table(self, trained: Answers) -> pd.DataFrame:
         columns: dict[str, Any] = {
@@ -346,12 +371,15 @@ class Attribution:
         )
 
     def _pictures(self, shown: pd.DataFrame, gallery: pd.DataFrame, asked: Query) -> pd.DataFrame:
-        with self.watch.stage("Making thumbnails"):
-            train = sorted({int(index) for index in shown["train_index"]})
-            test = sorted({asked.index, *(int(index) for index in gallery["test_index"])})
-            urls = Thumbnails.of(self.prepared.train).urls(train) + Thumbnails.of(self.prepared.test).urls(test)
+        train = sorted({int(index) for index in shown["train_index"]})
+        test = sorted({asked.index, *(int(index) for index in gallery["test_index"])})
+        urls = self._thumbnails[0].urls(train) + self._thumbnails[1].urls(test)
         kinds = ["train"] * len(train) + ["test"] * len(test)
         return pd.DataFrame({"kind": kinds, "index": [*train, *test], "url": urls})
+
+    @cached_property
+    def _thumbnails(self) -> tuple[Thumbnails, Thumbnails]:
+        return Thumbnails.of(self.prepared.train), Thumbnails.of(self.prepared.test)
 
     def _agreement(self, asked: Query) -> pd.DataFrame:
         """Of each pair: Spearman's correlation of all scores, and how many of the images shown on each side agree."""
@@ -371,7 +399,6 @@ class Attribution:
 
     def _provenance(self, tests: Answers) -> dict[str, Any]:
         prepared, spec = self.prepared, self.spec
-        remainder = self.remarks.pop("representer-remainder", "nan")
         return provenance(
             prepared.device,
             self.watch,
@@ -390,7 +417,7 @@ class Attribution:
             curvature_examples=self.hessian.risk.size,
             hvps=sum(int(row["hvps"]) for row in self.solves),
             weight_decay=prepared.weight_decay,
-            representer_remainder=float(remainder),
+            representer_remainder=self.remainder,
             remarks=list(self.remarks.values()),
             training=prepared.recipe.describe() if prepared.recipe else "by the user",
         )

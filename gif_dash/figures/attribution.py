@@ -273,8 +273,10 @@ def agreement_html(result: Result) -> str:
         for b in names:
             cell = table[(table["a"] == a) & (table["b"] == b)].iloc[0]
             common = f"{int(cell['common_for'])} / {int(cell['common_against'])}"
-            small = "" if a == b else f"<br><small class='gd-muted'>{common}</small>"
-            row[b] = Html(f"{number(float(cell['spearman']), 2)}{small}")
+            small = "" if a == b else f"<small class='gd-muted'>{common}</small>"
+            value = float(cell["spearman"])
+            text = f"{value:.2f}".replace("-", "−") if math.isfinite(value) else "–"
+            row[b] = f"{text}{small}"
         rows.append(row)
     return html_table(
         pd.DataFrame(rows),
@@ -283,7 +285,7 @@ def agreement_html(result: Result) -> str:
             f"{shown} images shown on each side they share"
         ),
         titles={"ranking": "", **{key: words_for(key) for key in names}},
-        formats={key: lambda cell: cell for key in names},
+        formats=dict.fromkeys(names, Html),
         row_header="ranking",
         classes="gd-agreement",
     )

@@ -47,7 +47,7 @@ def outcomes_html(result: Result) -> str:
         seeds = f" <span class='gd-muted'>{len(own)} seeds</span>" if len(own) > 1 else ""
         rows.append(
             {
-                "network": Html(f"{named(str(method))}{seeds}"),
+                "network": f"{named(str(method))}{seeds}",
                 "predicted": signed(float(own["predicted_change"].iloc[0])),
                 "change": f"{signed(mean)}{spread}" if count else "–",
                 "loss": number(float(own["query_loss"].mean())),
@@ -68,10 +68,10 @@ def outcomes_html(result: Result) -> str:
             "loss": "loss",
             "probability": f"probability of {target}",
             "says": "says",
-            "test": "accuracy on all test images",
-            "removed": "on the removed images",
+            "test": "test accuracy",
+            "removed": "accuracy on the removed",
         },
-        formats={"network": lambda cell: cell},
+        formats={"network": Html},
         row_header="network",
         classes="gd-outcomes",
     )

@@ -236,7 +236,7 @@ def directional_derivatives(risk: Risk, directions: Tensor, tick: Tick = no_tick
 @cache
 def _forward_rules() -> None:
     """torch loads some rules of forward mode when it is first used, with warnings about its own code."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(record=True):
         warnings.simplefilter("ignore")
         with forward_ad.dual_level():
             pass

@@ -3,7 +3,8 @@
 
 const SMALL = 40; // pixels up to which a picture is shown as pixels
 const SVG = "http://www.w3.org/2000/svg";
-const WIDTH = 620, HEIGHT = 300, LEFT = 52, RIGHT = 12, TOP = 10, BOTTOM = 40;
+const HEIGHT = 300, LEFT = 52, RIGHT = 12, TOP = 10, BOTTOM = 40;
+const LEAST = 300; // pixels that the score plot is wide, at least
 
 function make(tag, className = "", attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -65,6 +66,7 @@ function render({ model, el }) {
 
   let tiles = []; // {index, button}
   let points = []; // {index, element, x, y, title}
+  let width = 760; // of the score plot; follows the page
   const selected = () => new Set(model.get("selected"));
   const choose = (indices) => {
     model.set("selected", [...indices].sort((a, b) => a - b));
@@ -147,6 +149,7 @@ function render({ model, el }) {
   // --- the score plot ------------------------------------------------------------------------------------------------
 
   function fillPlot(shown) {
+    width = Math.max(LEAST, Math.round(plot.clientWidth) || width);
     points = [];
     plot.replaceChildren();
     const data = model.get("content").plot;
@@ -160,22 +163,22 @@ function render({ model, el }) {
     const floor = Math.max(1e-8, Math.min(...places.map((place) => data.loss[place]).filter((loss) => loss > 0)));
     const bottom = Math.floor(Math.log10(Number.isFinite(floor) ? floor : 1e-8));
     const top = Math.ceil(Math.log10(Math.max(10 ** (bottom + 1), ...places.map((place) => data.loss[place]))));
-    const toX = (value) => LEFT + ((value - low + pad) / (high - low + 2 * pad)) * (WIDTH - LEFT - RIGHT);
+    const toX = (value) => LEFT + ((value - low + pad) / (high - low + 2 * pad)) * (width - LEFT - RIGHT);
     const toY = (loss) => HEIGHT - BOTTOM - ((Math.log10(Math.max(loss, 10 ** bottom)) - bottom) / (top - bottom)) * (HEIGHT - TOP - BOTTOM);
-    const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${shown.label} against the own loss of ${places.length} training images; the table below the pictures has the numbers` });
+    const svg = draw("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": `${shown.label} against the own loss of ${places.length} training images; the table below the pictures has the numbers` });
     for (const value of ticks(low, high, 6)) {
       svg.append(draw("line", { x1: toX(value), x2: toX(value), y1: TOP, y2: HEIGHT - BOTTOM, class: Math.abs(value) < 1e-12 ? "gd-zero" : "gd-gridline" }));
       svg.append(draw("text", { x: toX(value), y: HEIGHT - BOTTOM + 14, "text-anchor": "middle" }, short(value)));
     }
     const every = Math.ceil((top - bottom) / 6);
     for (let power = bottom; power <= top; power += every) {
-      svg.append(draw("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: toY(10 ** power), y2: toY(10 ** power), class: "gd-gridline" }));
+      svg.append(draw("line", { x1: LEFT, x2: width - RIGHT, y1: toY(10 ** power), y2: toY(10 ** power), class: "gd-gridline" }));
       const text = draw("text", { x: LEFT - 6, y: toY(10 ** power) + 4, "text-anchor": "end" });
       text.textContent = Math.abs(power) < 4 ? short(10 ** power) : `10${String(power).replace(/./g, (sign) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[sign] ?? "⁻")}`;
       svg.append(text);
     }
-    svg.append(draw("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, shown.label));
-    svg.append(draw("text", { x: 12, y: HEIGHT / 2, transform: `rotate(-90 12 ${(HEIGHT - BOTTOM) / 2})`, "text-anchor": "middle" }, "own loss"));
+    svg.append(draw("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, shown.label));
+    svg.append(draw("text", { x: 12, y: (HEIGHT - BOTTOM) / 2, transform: `rotate(-90 12 ${(HEIGHT - BOTTOM) / 2})`, "text-anchor": "middle" }, "own loss"));
     for (const place of places) {
       const x = toX(scores[place]), y = toY(data.loss[place]);
       const side = scores[place] > 0 ? "for" : "against";
@@ -198,7 +201,7 @@ function render({ model, el }) {
     let path = null;
     const at = (event) => {
       const box = svg.getBoundingClientRect();
-      return [((event.clientX - box.left) / box.width) * WIDTH, ((event.clientY - box.top) / box.height) * HEIGHT];
+      return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * HEIGHT];
     };
     const nearest = ([x, y]) => {
       let best = null, least = 81;
@@ -226,7 +229,7 @@ function render({ model, el }) {
       if (!point) return;
       tip.textContent = point.title;
       const box = svg.getBoundingClientRect();
-      const left = (point.x / WIDTH) * box.width;
+      const left = (point.x / width) * box.width;
       tip.style.top = `${(point.y / HEIGHT) * box.height + 12}px`;
       tip.style.left = left < box.width / 2 ? `${left + 8}px` : "";
       tip.style.right = left < box.width / 2 ? "" : `${box.width - left + 8}px`;
@@ -253,6 +256,13 @@ function render({ model, el }) {
       lasso.setAttribute("d", "");
     });
   }
+
+  new ResizeObserver(() => {
+    if (plot.clientWidth && Math.abs(plot.clientWidth - width) > 4) {
+      fillPlot(current());
+      mark();
+    }
+  }).observe(plot);
 
   // --- the chosen ones -----------------------------------------------------------------------------------------------
 
