@@ -17,7 +17,7 @@ from click.core import ParameterSource
 from rich.table import Table
 
 from gif_dash import __version__, catalog, spelling
-from gif_dash.bench.plan import GROUPS, Plan
+from gif_dash.bench.plan import GROUPS, NAMED_GROUPS, Plan
 from gif_dash.results import Result
 from gif_dash.specs import LABELS, Spec, SpecError, allowed
 from gif_dash.terminal import show
@@ -336,6 +336,28 @@ def record(scenario: str, forget_class: int, quick: bool, out: Path | None) -> N
 
 
 @main.command()
+@click.option("--out", type=_FILE, required=True, help="file to write: .html (one file, offline) or .md")
+@click.option("--recorded-only", is_flag=True, help="leave out what this machine's store has")
+@_folders
+def report(out: Path, recorded_only: bool) -> None:
+    """Write published numbers beside ours: where they agree, where not, and what was not run."""
+    _writable("--out", out, (".html", ".md"))
+    import time
+
+    from gif_dash import report as reports
+    from gif_dash.compute.store import open_store
+    from gif_dash.figures import report_html, report_markdown
+
+    with _sentences():
+        if out.suffix == ".html":
+            text = report_html.page(reports.build(None if recorded_only else open_store(), time.time()))
+        else:
+            text = report_markdown.page(reports.build(None if recorded_only else open_store()))
+        out.write_text(text, encoding="utf-8")
+    click.echo(f"written to {out} ({len(text.encode()) / 1000:.0f} kB)")
+
+
+@main.command()
 @_folders
 @_own
 def doctor() -> None:
@@ -362,7 +384,12 @@ def cache(action: str, pinned_too: bool, yes: bool) -> None:
 
 
 @main.command()
-@click.argument("groups", nargs=-1, type=click.Choice(GROUPS), metavar=f"[{'|'.join(GROUPS)}]...")
+@click.argument(
+    "groups",
+    nargs=-1,
+    type=click.Choice(GROUPS + NAMED_GROUPS),
+    metavar=f"[{'|'.join(GROUPS + NAMED_GROUPS)}]...",
+)
 @click.option("--quick", is_flag=True, help="all groups in three minutes; fewer networks, samples and repeats")
 @click.option("--case", "cases", multiple=True, metavar="NETWORK", help="measure this network only (repeatable)")
 @click.option("--device", metavar="DEVICE", help="of the networks, such as cpu or cuda [default: the best there is]")
@@ -379,7 +406,7 @@ def bench(
     peers: bool,
     out: Path | None,
 ) -> None:
-    """Measure what the engine costs (all groups, if none is named)."""
+    """Measure what the engine costs (all groups but "sharing", if none is named)."""
     from gif_dash.bench.command import bench as measure
 
     if out is not None:

@@ -102,7 +102,7 @@ def _bare_page(browser: Any) -> float:
 
 
 def _start_and_visits(cache: Path, browser: Any, pause: float) -> dict[str, float]:
-    process, url, served = _start(cache)
+    process, url, served = start(cache)
     found = {"command to served page": served}
     try:
         context = None
@@ -120,7 +120,7 @@ def _start_and_visits(cache: Path, browser: Any, pause: float) -> dict[str, floa
     return {**found, "Ctrl+C to the end": time.perf_counter() - begin}
 
 
-def _start(cache: Path) -> tuple[subprocess.Popen[str], str, float]:
+def start(cache: Path) -> tuple[subprocess.Popen[str], str, float]:
     """Start the command; returns the process, the address, and the seconds until it said it."""
     begin = time.perf_counter()
     process = subprocess.Popen(
