@@ -28,12 +28,14 @@ from gif_dash.compute.store import Deleted, Row, Store, open_store
 from gif_dash.compute.work import perform, task_for, unpack
 from gif_dash.progress import Progress
 from gif_dash.results import Result, frame_from_dict
-from gif_dash.specs import Spec
+from gif_dash.specs import Spec, SpecError
 
 #: Environment variable with the folder of the server's job table.
 JOBS = "GIF_DASH_JOBS"
 #: Seconds between two signs of life of an asker.
 _HEARTBEAT = 5.0
+#: Said when the job table cannot be written, mostly because the disk is full.
+_STUCK = "Nothing can be asked as long as the temporary folder of gif-dash cannot be written"
 #: Finished answers that a client keeps at hand for those who look again.
 _KEPT = 32
 
@@ -248,7 +250,10 @@ class TableClient:
         now = time.monotonic()
         if now - self._touched.get(ticket, 0.0) > _HEARTBEAT:
             self._touched[ticket] = now
-            self._table.touch(ticket)
+            try:
+                self._table.touch(ticket)
+            except sqlite3.OperationalError as error:
+                return self._keep(ticket, View("failed", error=f"{_STUCK} ({error})"))
         view = self._from_state(ticket, state)
         if not view.ended or view.size is not None:  # a file stays until the asker says that they have it
             return view
@@ -274,7 +279,10 @@ class TableClient:
 
     def _ask(self, ticket: str, text: str) -> None:
         self._touched[ticket] = time.monotonic()
-        self._table.ask(ticket, self._asker, text)
+        try:
+            self._table.ask(ticket, self._asker, text)
+        except sqlite3.OperationalError as error:
+            raise SpecError(f"{_STUCK} ({error})") from None
         self._wake()
 
     def _from_state(self, ticket: str, state: JobState) -> View:
@@ -302,7 +310,8 @@ class TableClient:
         )
 
     def _leave(self, ticket: str) -> None:
-        self._table.leave(ticket)
+        with suppress(sqlite3.OperationalError):  # who does not look any more has left, too
+            self._table.leave(ticket)
         self._wake()
 
     def _keep(self, ticket: str, view: View) -> View:

@@ -7,11 +7,12 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from compute_fakes import FakeScenarioSpec
+from compute_fakes import FakeScenarioSpec, FakeSpec
 
 from gif_dash import notices
 from gif_dash.compute import client as module
@@ -21,6 +22,7 @@ from gif_dash.compute.dask_executor import DaskExecutor
 from gif_dash.compute.dispatcher import Dispatcher
 from gif_dash.compute.jobs import JobTable
 from gif_dash.scenarios import checkpoints, prepared
+from gif_dash.specs import SpecError
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +69,44 @@ def test_a_disk_that_fills_up_while_it_runs(tmp_path: Path, monkeypatch: pytest.
     assert "No space left on device" in said
     assert "Results are kept in memory only" in said
     assert "disk is full" in said
+
+
+def test_a_temporary_folder_that_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_HEARTBEAT", 0.1)
+    client, log = connect(), str(tmp_path / "log")
+    short, endless = FakeSpec(steps=20, log=log), FakeSpec(steps=10_000, log=log)
+    asked = client.submit(short)
+    real = JobTable._execute
+
+    def execute(self: JobTable, sql: str, values: tuple[object, ...] = ()) -> Any:
+        if not sql.startswith("SELECT"):
+            raise sqlite3.OperationalError("database or disk is full")
+        return real(self, sql, values)
+
+    def ended() -> bool:
+        time.sleep(0.05)
+        return client.view(asked).ended
+
+    while not client.view(asked).partial:
+        time.sleep(0.01)
+    monkeypatch.setattr(JobTable, "_execute", execute)
+    until(ended, 10)
+    assert client.view(asked).error.endswith("cannot be written (database or disk is full)")
+    with pytest.raises(SpecError, match=r"temporary folder .* cannot be written \(database or disk is full\)"):
+        client.submit(endless)
+    until(lambda: client.stored(short) is not None, 10)  # the answer came while nobody could be told
+    monkeypatch.setattr(JobTable, "_execute", real)
+    asked = client.submit(FakeSpec(steps=1, log=log))
+    until(ended, 30)
+    assert client.view(asked).state == "done"
+    assert client.stored(endless) is None
+
+
+def until(condition: Callable[[], object], seconds: float) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, "did not happen in time"
+        time.sleep(0.02)
 
 
 FULL = """
