@@ -236,10 +236,10 @@ def directional_derivatives(risk: Risk, directions: Tensor, tick: Tick = no_tick
 @cache
 def _forward_rules() -> None:
     """torch loads some rules of forward mode when it is first used, with warnings about its own code."""
-    with warnings.catch_warnings(record=True):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with forward_ad.dual_level():
-            pass
+            forward_ad.make_dual(torch.zeros(1), torch.zeros(1))  # type: ignore[no-untyped-call]
 
 
 def _slopes(risk: Risk, inputs: Tensor, labels: Tensor, tangent: list[tuple[str, Tensor, Tensor]]) -> Tensor:
