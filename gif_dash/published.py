@@ -1,7 +1,8 @@
 """Published numbers, to be shown beside our own and always named as published.
 
 [P]: Lyu et al., "Generalized influence functions", arXiv 2312.05586v1. [A]: facts read from its authors' public code
-and its stored runs.
+and its stored runs. [F]: Basu, Pope & Feizi, "Influence functions in deep learning are fragile", ICLR 2021.
+[T]: the tutorial "influence functions from scratch".
 """
 
 from __future__ import annotations
@@ -65,6 +66,40 @@ SPECTRUM_SETTING = (
     "Fig. 3 and the authors' stored runs: 784-8-8-10 on MNIST, 500 largest of 6,442 eigenvalues, first 512 test "
     "images, regulariser α/2·‖θ‖ (not squared); the figure's legend appears to exchange the two losses"
 )
+
+#: Exact values on the data of the authors' notebook for Fig. 2, all outliers removed at once from the least-squares
+#: start; method → (first weight, second weight, loss over what remains). Checked apart: [P] prints no numbers.
+TOY: dict[str, tuple[float, float, float]] = {
+    "fif": (0.551, 1.428, 0.5006),
+    "gif": (0.772, 1.246, 0.5080),
+    "pif": (-12.0, 9.0, 25.3),
+}
+TOY_START = 3.979
+#: [A] centre of the contours of Fig. 2, which are drawn over other weights than the trajectories.
+TOY_DRAWN = (1.123, 0.749)
+TOY_SETTING = (
+    "Fig. 2 prints no numbers; these are the exact values on the data of the authors' notebook (numpy seed 0), all "
+    "outliers removed at once, mean squared error over what remains, and the centre of the contours that it draws"
+)
+
+#: [T] index of an outlier (y = 100) → what it is for the loss at the test point; harmful: more weight raises it.
+TUTORIAL = {-5: "most harmful", 1: "most helpful"}
+TUTORIAL_POINT = 3.2
+TUTORIAL_SETTING = (
+    'the tutorial "influence functions from scratch": y = −5x + 5 on x = −5, −4.5 … 4.5, noise 0.1, two outliers at '
+    "y = 100, test point x = 3.2; its own recursion is broken, the statement is that of the exact Hessian"
+)
+
+#: [F] correlation of estimated with retrained changes on MNIST, test point of highest loss; network → (Pearson,
+#: Spearman) with weight decay, then without.
+FRAGILITY: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
+    "small CNN": ((0.95, 0.87), (0.41, 0.35)),
+    "LeNet": ((0.83, 0.51), (0.18, 0.12)),
+    "VGG13": ((0.34, 0.44), (0.38, 0.31)),
+    "ResNet18": ((0.49, 0.26), (0.14, 0.11)),
+    "ResNet50": ((0.24, 0.22), (0.08, 0.13)),
+}
+FRAGILITY_SETTING = "Basu et al., ICLR 2021: MNIST; the small CNN on a tenth of it, top 100 points; large nets, top 40"
 
 
 def criteria() -> pd.DataFrame:

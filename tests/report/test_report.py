@@ -1,0 +1,310 @@
+"""The report: what agrees, what does not, what was not run; from a record made by hand."""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gif_dash import published, recorded, report
+from gif_dash.compute.store import Store
+from gif_dash.compute.work import Answer, pack
+from gif_dash.figures import report_html, report_markdown
+from gif_dash.figures.report import Claim, Pair, Section
+from gif_dash.record import files
+from gif_dash.record.plan import plan
+from gif_dash.record.run import _assembled
+from gif_dash.results import Result, ScenarioCard
+from gif_dash.specs import CriteriaSpec, RemovalSpec, Spec
+
+CARD = ScenarioCard(
+    name="cifar10-vgg11", title="CIFAR-10, VGG-11", fingerprint="f", classes=tuple("abcdefghij"), parameters=9231114
+)
+FACTS = {
+    "command": "gif-dash record cifar10-vgg11",
+    "commit": "abc",
+    "data_note": "JPEG copies of CIFAR-10; short training (12 epochs)",
+    "device": "cpu (x86_64, 2 threads)",
+    "versions": {"torch": "2.15"},
+    "training": {"seconds": 3000.0, "test_accuracy": 88.25, "recipe": "SGD", "epochs": 12},
+    "references": {"retrain": {"seconds": 2800.0, "note": "cold start: 4,224 steps"}},
+}
+KNOWN = {
+    "created": "2026-11-23T00:00:00+00:00",
+    "seconds": 100.0,
+    "device": "cpu (x86_64, 2 threads)",
+    "versions": {"torch": "2.15"},
+    "data_note": FACTS["data_note"],
+    "seed": 0,
+    "forget": "ship",
+    "hvps": 33,
+    "share": 9.9,
+    "incomplete": "",
+    "impatient": False,
+}
+#: Score of a method at its best s; every seed and MR moves it by something known.
+SCORES = {"gif": 0.90, "fif": 0.85, "pif": 0.88, "gradient": 0.90, "retrain": 0.95, "original": 0.1}
+
+
+def score(method: str, mr: float, seed: int) -> float:
+    return SCORES[method] - mr / 10_000 + 0.01 * (seed - 1)
+
+
+def removal(spec: RemovalSpec) -> Result:
+    """An answer whose numbers can be told from method, MR and seed."""
+
+    def row(method: str, scalar: float, mark: str, value: float) -> dict[str, object]:
+        errors = {"self_accuracy_se": 0.1, "test_accuracy_se": 0.2, "score_se": 0.002}
+        accuracies = {"self_accuracy": 1.0, "test_accuracy": 86.0, "self_loss": 6.0, "test_loss": 0.5}
+        return {"method": method, "scalar": scalar, "mark": mark, "score": value, "seed": 0, **accuracies, **errors}
+
+    sweep = [row(name, math.nan, "", SCORES[name]) for name in ("original", "retrain")]
+    for method in spec.methods:
+        sweep += [row(method, s, "", 0.5) for s in (0.1, 1.0, 10.0)]
+        sweep += [row(method, 1.0, "one", 0.2), row(method, 10.0, "best", score(method, spec.mr, spec.seed))]
+    solves = pd.DataFrame({"method": method, "hvps": 11, "seconds": 40.0} for method in spec.methods)
+    trust = pd.DataFrame(
+        {"method": method, "mark": mark, "scalar": 1.0, "rho": 1.0}
+        for method in spec.methods
+        for mark in ("one", "best")
+    )
+    tables = {"sweep": pd.DataFrame(sweep), "solves": solves, "trust": trust}
+    return Result({"experiment": "removal", **spec.model_dump(mode="json")}, tables, KNOWN)
+
+
+def criteria(spec: CriteriaSpec) -> Result:
+    """Top-k outputs better by ten errors, top-k gradients by none."""
+    rows = []
+    for criterion, mr in spec.cells:
+        better = criterion == "top-outputs"
+        metrics = {
+            "self_loss": 6.0 if better else 5.0,
+            "test_loss": 0.1 if better else 0.2,
+            "score": 0.9 + 0.02 * better,
+        }
+        errors = {"self_loss_se": 0.1, "test_loss_se": 0.01, "score_se": 0.002}
+        rows.append({"criterion": criterion, "mr": mr, "mark": "best", **metrics, **errors})
+    tables = {"cells": pd.DataFrame(rows), "curves": pd.DataFrame()}
+    return Result({"experiment": "criteria", **spec.model_dump(mode="json")}, tables, KNOWN)
+
+
+@pytest.fixture
+def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Both of the paper's networks, recorded by hand."""
+    monkeypatch.setenv(recorded.VARIABLE, str(tmp_path))
+    for name in ("cifar10-vgg11", "mnist-resnet18"):
+        asked = plan(name)
+        answers: list[tuple[Spec, Result]] = [(spec, removal(spec)) for spec in asked.removals]
+        answers += [(spec, criteria(spec)) for spec in asked.others if isinstance(spec, CriteriaSpec)]
+        kept = {s.canonical(): files.Kept(s.canonical(), "f", "code", "abc", result) for s, result in answers}
+        assembled = _assembled(asked, kept, {"retrain": 2800.0})
+        listed = [*assembled, *((spec, kept[spec.canonical()]) for spec, _ in answers)]
+        files.pack(tmp_path / f"{name}.zip", CARD.model_copy(update={"name": name}), FACTS, listed)
+    return tmp_path
+
+
+def section(title: str, store: Store | None = None) -> Section:
+    return next(part for part in report.build(store).sections if part.title.startswith(title))
+
+
+# --- what agrees ----------------------------------------------------------------------------------------------------
+
+
+def test_a_number_agrees_within_two_errors_and_its_own_rounding() -> None:
+    def said(ours: float, error: float, text: str = "0.93", spread: float = 0.0) -> str:
+        return Pair(0.93, ours, error, 3, text, spread).agreement
+
+    assert said(0.931, 0.001) == "agrees"
+    assert said(0.936, 0.001) == "agrees"  # 0.93 may stand for anything up to 0.935
+    assert said(0.938, 0.001) == "ours is higher"
+    assert said(0.922, 0.001) == "ours is lower"
+    assert said(0.922, 0.001, "0.93 ± 0.01", 0.01) == "agrees"
+    assert said(0.922, math.nan) == ""
+    assert said(math.nan, 0.1) == ""
+    assert Pair(0.930, 0.938, 0.001, 3, "0.930").agreement == "ours is higher"
+    assert Pair(0.93).mine == "not run"
+    assert Pair(math.nan, 0.5, 0.01).agreement == ""
+
+
+def test_a_claim_is_judged_alike_in_both_directions() -> None:
+    def verdict(*gaps: tuple[float, float]) -> str:
+        return Claim.judged("x", [("d", gap, error) for gap, error in gaps]).verdict
+
+    assert verdict((0.1, 0.01), (0.05, 0.02)) == "holds"
+    assert verdict((0.1, 0.01), (0.03, 0.02)) == "not shown"
+    assert verdict((0.1, 0.01), (-0.05, 0.02)) == "does not hold"
+    assert verdict((-0.1, 0.01)) == "does not hold"
+    assert verdict((0.1, 0.01), (math.nan, math.nan)) == "not shown"  # one comparison was not run
+    assert verdict((math.nan, math.nan)) == "not run"
+    assert verdict() == "not run"
+
+
+# --- sections -------------------------------------------------------------------------------------------------------
+
+
+def test_without_runs_every_number_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(recorded.VARIABLE, str(tmp_path))
+    made = report.build(None)
+    for part in made.sections:
+        if part.title.startswith(("Fig. 2", "The line")):
+            assert part.run
+            continue
+        assert not part.run, part.title
+        assert all(pair.mine == "not run" for table in part.tables for pair in table.pairs)
+        assert all(claim.verdict == "not run" for claim in part.claims)
+        assert part.command.startswith("gif-dash") or "fragile" in part.title
+    assert {network.command for network in made.networks} == {
+        "gif-dash record cifar10-vgg11",
+        "gif-dash record mnist-resnet18",
+    }
+
+
+def test_table_2_over_the_sampling_seeds(ship: Path) -> None:
+    found = section("Table 2")
+    rows = {row.head: row.pairs for row in found.tables[0].rows}
+    assert len(rows) == 13
+    gif = rows["GIF, MR 30 %"]
+    assert [pair.theirs for pair in gif] == ["83.59", "0.60", "3.10", "7.29", "0.90"]
+    assert gif[4].ours == pytest.approx(0.90 - 0.003)
+    assert gif[4].error == pytest.approx(math.hypot(0.002, 0.01 / math.sqrt(3)))
+    assert gif[4].agreement == "agrees"
+    assert rows["PIF, MR 10 %"][4].agreement == "ours is higher"
+    assert [pair.theirs for pair in rows["GIF, MR 10 %"]][3] == "6.135"
+    assert rows["gradient step, MR 10 %"][4].theirs == "–"
+    assert rows["retrained (cold start)"][4].ours == pytest.approx(0.95)
+    times = {row.head: row.pairs[0] for row in found.tables[1].rows}
+    assert (times["GIF"].theirs, times["GIF"].ours) == ("522", 40_000)
+    assert times["retrained (cold start)"].ours == 2_800_000
+    verdicts = {claim.text: claim.verdict for claim in found.claims}
+    assert verdicts["GIF scores higher than FIF at every MR"] == "holds"  # by 0.05 in every seed
+    assert verdicts["FIF scores higher than PIF at every MR"] == "does not hold"
+    assert verdicts["retraining scores higher than GIF"] == "holds"
+    (gradient,) = (claim for claim in found.claims if "gradient step" in claim.text)
+    assert gradient.verdict == "not shown"
+    assert "JPEG copies" in found.ours
+    assert "mean over 3 sampling seeds" in found.ours
+    assert "agree within two standard errors" in found.tally
+
+
+def test_table_1_with_standard_errors(ship: Path) -> None:
+    found = section("Table 1")
+    rows = {row.head: row.pairs for row in found.tables[0].rows}
+    assert len(rows) == 4
+    assert [pair.theirs for pair in rows["threshold"]] == [
+        f"{value:.2f}" for cell in published.CRITERIA["threshold"] for value in cell
+    ]
+    assert [pair.ours for pair in rows["top-k outputs"]] == [6.0, 0.1] * 4
+    # top-k outputs are better in 8 of 16 comparisons, top-k gradients in none
+    assert [claim.verdict for claim in found.claims] == ["not shown"] * 3
+    assert all("of 16 comparisons 8 are beyond" in claim.evidence for claim in found.claims)
+
+
+def test_figure_2_and_the_line_are_computed_here() -> None:
+    toy = section("Fig. 2")
+    assert all(pair.agreement == "agrees" for table in toy.tables for pair in table.pairs if pair.run)
+    line = section("The line")
+    assert [claim.verdict for claim in line.claims] == ["holds", "holds"]
+
+
+def test_the_influence_on_the_line_is_that_of_leaving_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oracle of the ranking: fit again without each point."""
+    x = np.arange(-5, 5, 0.5)
+    y = -5 * x + 5
+    y[[-5, 1]] = 100
+    target = published.TUTORIAL_POINT
+
+    def loss(keep: np.ndarray) -> float:
+        slope, offset = np.polyfit(x[keep], y[keep], 1)
+        return 0.5 * float(slope * target + offset - (-5 * target + 5)) ** 2
+
+    everything = np.ones(len(x), dtype=bool)
+    changes = []
+    for place in range(len(x)):
+        keep = everything.copy()
+        keep[place] = False
+        changes.append(loss(keep) - loss(everything))
+    assert int(np.argmin(changes)) == 15  # without it the loss falls most: harmful
+    assert int(np.argmax(changes)) == 1
+
+
+def test_a_stored_result_stands_in_where_nothing_is_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(recorded.VARIABLE, str(tmp_path / "none"))
+    store = Store(tmp_path)
+    (spec,) = (spec for spec in plan("mnist-resnet18").others if isinstance(spec, CriteriaSpec))
+    card = CARD.model_copy(update={"name": "mnist-resnet18"}).model_dump_json()
+    store.put(spec, Answer(pack(criteria(spec)), card))
+    found = section("Table 1", store)
+    assert found.run
+    assert "stored on this machine" in found.ours
+    assert not section("Table 1", None).run
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_one_file(ship: Path) -> None:
+    page = report_html.page(report.build(None, 0.0))
+    assert page.startswith("<!doctype html>")
+    assert not re.search(r"(?:src|href)=[\"'](?!#)", page)  # nothing from elsewhere
+    assert "<script" not in page
+    assert "url(" not in page
+    assert "@media print" in page
+    assert "light-dark(" in page
+    assert page.count("<svg") == 4
+    assert "86.40" in page
+    assert "1970-01-01" in page
+    assert page.count("<section>") == page.count("</section>") == 10
+
+
+def test_the_same_in_markdown(ship: Path) -> None:
+    text = report_markdown.page(report.build(None))
+    assert "| GIF, MR 10 % | 86.40 / 86.00 ± 0.20 = |" in text
+    assert "**does not hold**" in text
+    assert "not run" in text  # the other sections
+    columns = [line.count("|") for line in text.splitlines() if line.startswith("|")]
+    assert min(columns) >= 3
+
+
+def test_the_page_of_the_documentation_is_made_of_the_shipped_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made anew with: gif-dash report --recorded-only --out docs/report.md"""
+    monkeypatch.delenv(recorded.VARIABLE, raising=False)
+    page = Path(__file__).parents[2] / "docs" / "report.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not here")
+    assert page.read_text(encoding="utf-8") == report_markdown.page(report.build(None))
+
+
+def test_shipped_runs_are_small_and_answer_their_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(recorded.VARIABLE, raising=False)
+    for record in recorded.records().values():
+        assert record.path.stat().st_size < 1_000_000
+        for row in record.rows:
+            result = record.result(row.key)
+            assert result.provenance["recorded"]["commit"]
+            assert result.provenance["versions"]
+
+
+def test_the_command_writes_it(ship: Path, tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from gif_dash.cli import main
+
+    out = tmp_path / "report.html"
+    done = CliRunner().invoke(main, ["report", "--recorded-only", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+    done = CliRunner().invoke(main, ["report", "--out", str(tmp_path / "report.pdf")])
+    assert done.exit_code == 2
+    assert ".html or .md" in done.output
+
+
+def test_the_report_needs_no_torch() -> None:
+    lines = "import sys; sys.modules['torch'] = None; import gif_dash.report as r; r.build(None)"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
