@@ -96,7 +96,7 @@ def _network(name: str) -> Network:
     if (record := recorded.records().get(name)) is None:
         return Network(title, (), f"gif-dash record {name}", False)
     facts, training = record.facts, record.facts["training"]
-    spent = sum(row.seconds for row in record.rows if row.experiment != "methods")  # those are assembled
+    computed = [row for row in record.rows if row.experiment != "methods"]  # those are assembled from others
     epochs = f"{training.get('epochs', '?')} epochs in {duration(training['seconds'])}"
     told = {
         "parameters": f"{record.card.parameters:,}",
@@ -106,9 +106,9 @@ def _network(name: str) -> Network:
             label(row): f"{known['note']}, in {duration(known['seconds'])}"
             for row, known in facts["references"].items()
         },
-        "data": facts["data_note"] or "as published by its authors",
+        "data": facts["data_note"] or "the originals",
         "computed on": f"{facts['device']}, torch {facts['versions']['torch']}, commit {facts['commit']}",
-        "runs": f"{len(record.rows)} recorded, {duration(spent)}",
+        "runs": f"{len(computed)}, in {duration(sum(row.seconds for row in computed))}",
     }
     return Network(title, tuple(told.items()), recorded.command(name, facts), True)
 
@@ -134,13 +134,15 @@ def _criteria(answers: Answers) -> Section:
     cells = _cells(found)
     rows = []
     for criterion, values in published.CRITERIA.items():
-        pairs: list[Pair] = []
         for mr, (self_loss, test_loss) in zip(published.CRITERIA_MRS, values, strict=True):
             own = cells.get((criterion, mr), {})
-            for name, value in (("self_loss", self_loss), ("test_loss", test_loss)):
-                pairs.append(_pair(value, own.get(name), own.get(f"{name}_se"), 2, f"{value:.2f}"))
-        rows.append((label(criterion), tuple(pairs)))
-    columns = tuple(f"{mr:g} % {what}" for mr in published.CRITERIA_MRS for what in ("self-loss", "test loss"))
+            pairs = [
+                _pair(value, own.get(name), own.get(f"{name}_se"), 2, f"{value:.2f}")
+                for name, value in (("self_loss", self_loss), ("test_loss", test_loss))
+            ]
+            pairs.append(_pair(math.nan, own.get("score"), own.get("score_se"), 4, ""))
+            rows.append((f"{label(criterion)}, MR {mr:g} %", tuple(pairs)))
+    columns = ("self-loss", "test loss", "score")
     claims = [
         Claim.judged(
             f"top-k criteria {words} than threshold and random at every MR", list(_criteria_gaps(cells, metric, sign))

@@ -40,7 +40,8 @@ dd{{margin:0;overflow-wrap:anywhere}}
 .claims li{{margin:.25rem 0}}
 .verdict{{font-weight:600}}
 nav li{{margin:.15rem 0}}
-figure{{margin:1rem 0}}
+.figures{{display:flex;flex-wrap:wrap;gap:1rem 2.5rem}}
+figure{{margin:0}}
 figcaption{{font-size:13px;color:var(--muted)}}
 svg{{max-width:100%;height:auto}}
 svg text{{fill:var(--text);font:12px {FONT}}}
@@ -104,7 +105,9 @@ def _section(section: Section, place: int) -> str:
     parts += map(_table, section.tables)
     if section.tally and section.run:
         parts.append(f"<p>{escape(section.tally)}.</p>")
-    parts += [f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in section.figures]
+    pictures = [f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>" for svg, caption in section.figures]
+    if pictures:
+        parts.append(f'<div class="figures">{"".join(pictures)}</div>')
     if section.claims:
         claims = "".join(
             f'<li>{escape(claim.text)}: <span class="verdict {_tone(claim.verdict)}">{claim.verdict}</span>'
