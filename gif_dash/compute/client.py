@@ -49,7 +49,7 @@ class View:
     Attributes:
         state: ``queued``, ``running``, and then one of ``done``, ``failed``, ``cancelled``.
         position: in the queue, from 1 (next to run); 0 when it is not queued, or not yet known.
-        stage: what it is doing, in words.
+        stage: what it is doing, in words; of a queued one, how many are before it and what runs now.
         fraction: share of the stage that is done, 0 to 1; None where unknown.
         seconds: since it started to run.
         seconds_left: until the stage is done; None where unknown.

@@ -433,10 +433,11 @@ class Dispatcher:
         if not self._queued:
             return
         running = sorted(self._running.values(), key=lambda run: run.started)
-        now = f"running now: {', '.join(run.title for run in running)}" if running else ""
+        now = f"; running now: {', '.join(run.title for run in running)}" if running else ""
         for position, run in enumerate(self._ordered(), start=1):
-            stage = f"paused for others, {now}" if run.turns else now
-            stage = stage if self._executor.slots else "the worker is starting"
+            ahead = f"{position - 1} before this one" if position > 1 else "next in line"
+            stage = f"{'Paused for others' if run.turns else 'Waiting'}: {ahead}{now}"
+            stage = stage if self._executor.slots else "The worker is starting"
             if run.shown != (position, stage):
                 run.shown = (position, stage)
                 self._table.update_job(run.job, position=position, stage=stage)

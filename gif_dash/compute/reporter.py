@@ -14,8 +14,8 @@ from gif_dash.results import frame_to_dict
 
 #: Seconds between two messages about the stage, and between two that carry tables.
 INTERVAL, TABLES_INTERVAL = 0.1, 0.25
-#: A rate measured for less than this many seconds is not extrapolated.
-_SETTLED = 0.5
+#: A rate measured for less than this many seconds, or on less than this share, is not extrapolated.
+_SETTLED, _SHOWN = 0.5, 0.02
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Reporter:
             self._tables, self._tables_sent = {}, now
         fraction = min(self._done / self._total, 1.0) if self._total > 0 else None
         spent, left = now - self._began, None
-        if fraction and spent >= _SETTLED:
+        if fraction is not None and fraction >= _SHOWN and spent >= _SETTLED:
             left = spent * (1 - fraction) / fraction
         self._pending, self._sent = False, now
         self._send(Update(self._title, fraction, left, tables))

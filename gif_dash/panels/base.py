@@ -370,9 +370,7 @@ class JobPanel(Panel[S]):
 
 def waiting(view: View) -> str:
     """Of a run in the queue: how many are before it, and what runs now."""
-    ahead = view.position - 1
-    place = f"Waiting: {ahead} before this one" if ahead > 0 else "Waiting: next in line" if view.stage else "Waiting"
-    return f"{place}; {view.stage}" if view.stage else place
+    return view.stage or "Waiting to start"
 
 
 def time_left(view: View) -> str:

@@ -64,7 +64,7 @@ def test_every_worker_has_one_run_at_a_time_and_results_outlive_the_scheduler(tm
         wait(lambda: executor.slots == 0)
         waiting = client.submit(FakeSpec(tag=10, log=str(tmp_path / "log")))
         wait(lambda: client.view(waiting).position == 1)
-        assert client.view(waiting).stage == "the worker is starting"
+        assert client.view(waiting).stage == "The worker is starting"
         foreign.again()
         wait(lambda: client.view(waiting).ended, 60)
         assert client.view(waiting).state == "done"

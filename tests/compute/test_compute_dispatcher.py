@@ -144,7 +144,7 @@ def test_new_questions_go_before_grids_that_have_had_a_turn_but_not_for_ever(
     rig.executor.end(rig.executor.started[0], Failure("postponed"))
     eventually(lambda: rig.started == [1, 50])
     assert grid.view(long).state == "queued"
-    assert grid.view(long).stage == "paused for others, running now: Fake"
+    eventually(lambda: grid.view(long).stage == "Paused for others: 2 before this one; running now: Fake")
     rig.executor.end(rig.executor.started[1])
     eventually(lambda: rig.started == [1, 50, 51])
     assert rig.executor.postponed == [rig.executor.started[0].name]
@@ -303,7 +303,7 @@ def test_says_when_no_worker_can_be_had(make: Callable[..., Rig]) -> None:
     rig.executor.slots = 0
     client = rig.client()
     ticket = client.submit(FakeSpec(tag=1))
-    eventually(lambda: client.view(ticket).stage == "the worker is starting")
+    eventually(lambda: client.view(ticket).stage == "The worker is starting")
     rig.executor.problem = "No worker today"
     eventually(lambda: client.view(ticket).state == "failed")
     assert client.view(ticket).error == "No worker today"

@@ -223,7 +223,7 @@ def test_two_grids_give_way_to_a_click_and_to_each_other(
     while not all(asker.view(ticket).ended for asker, ticket in zip(askers, tickets, strict=True)):
         for asker, ticket in zip(askers, tickets, strict=True):
             view = asker.view(ticket)
-            if view.state == "queued" and "paused for others" in view.stage:
+            if view.state == "queued" and "Paused for others" in view.stage:
                 paused.add(ticket)
                 assert len(view.partial["counts"]) > 0  # what it has is still shown
         time.sleep(0.01)
@@ -243,7 +243,7 @@ def test_a_paused_run_can_be_cancelled(rig: Rig, tmp_path: Path, monkeypatch: py
     ticket = client.submit(grid)
     wait(lambda: running(client, ticket, 2))
     click = other.submit(FakeSpec(steps=100, log=str(tmp_path / "click")))
-    wait(lambda: "paused" in client.view(ticket).stage)
+    wait(lambda: "Paused" in client.view(ticket).stage)
     client.cancel(ticket)
     assert follow(other, click).state == "done"
     time.sleep(0.3)

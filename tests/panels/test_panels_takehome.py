@@ -33,7 +33,7 @@ class FileClient(FakeClient):
         if self.refusal:
             raise SpecError(self.refusal)
         self.asked.append((spec, method, scalar))
-        self.views["file"] = View("queued", position=2)
+        self.views["file"] = View("queued", position=2, stage="Waiting: 1 before this one")
         return "file"
 
     def read(self, ticket: str, offset: int, count: int) -> bytes:
