@@ -330,7 +330,10 @@ def main() -> None:
     help="fewer candidates and images, dear variants with one seed: for slow networks",
 )
 @click.option("--threads", default=1, show_default=True)
-def run(scenario: str, part: str, out: Path, references: bool, series: str, few: bool, threads: int) -> None:
+@click.option("--seed", "only", type=int, multiple=True, help="this seed only (repeatable): to share out the work")
+def run(
+    scenario: str, part: str, out: Path, references: bool, series: str, few: bool, threads: int, only: tuple[int, ...]
+) -> None:
     """Measure all candidates; goes on where it stopped. The seeds are gone through one after the other."""
     torch.set_num_threads(threads)
     prepared = load(scenario, Silent())
@@ -341,7 +344,7 @@ def run(scenario: str, part: str, out: Path, references: bool, series: str, few:
     classes, seeds = PARTS[part]
     for seed, forget_class, mr in itertools.product(seeds, classes, RATIOS):
         key = (scenario, forget_class, seed, mr)
-        if key in done:
+        if key in done or seed not in (only or seeds):
             continue
         if references:
             for kind in ("cold", "warm"):
