@@ -20,7 +20,7 @@ from gif_dash.compute.dask_executor import LOST
 pytestmark = pytest.mark.browser
 
 #: What a browser writes to its console by itself when there is nobody at an address.
-UNREACHABLE = ("ERR_CONNECTION", "ERR_EMPTY_RESPONSE", "WebSocket connection to")
+UNREACHABLE = ("net::ERR_", "WebSocket connection to")
 
 
 @pytest.fixture
@@ -124,7 +124,8 @@ def test_a_server_that_is_started_again(patient: Visit) -> None:
         assert page.url == address
         patient.close(page)
     finally:
-        served.stop()
+        if served.process.poll() is None:
+            served.stop()
 
 
 class Line:
@@ -135,7 +136,7 @@ class Line:
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self._open: set[socket.socket] = set()
-        self.cut = False
+        self.cut, self.refused = False, b""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -143,6 +144,10 @@ class Line:
             while True:
                 near, _ = self._listening.accept()
                 if self.cut:
+                    near.close()
+                    continue
+                head = near.recv(65536, socket.MSG_PEEK)
+                if self.refused and self.refused in head:
                     near.close()
                     continue
                 far = socket.create_connection(("127.0.0.1", self._to))
@@ -168,7 +173,7 @@ class Line:
         self._listening.close()
 
 
-def test_a_connection_that_is_cut_for_a_moment_comes_back_by_itself(patient: Visit, dashboard: Served) -> None:
+def test_a_connection_that_is_cut_comes_back_by_itself_or_says_how(patient: Visit, dashboard: Served) -> None:
     line = Line(dashboard.port)
     try:
         page = open_toy(patient, f"http://127.0.0.1:{line.port}/")
@@ -179,6 +184,19 @@ def test_a_connection_that_is_cut_for_a_moment_comes_back_by_itself(patient: Vis
         assert "does not answer" in lost(page).inner_text()
         line.cut = False
         lost(page).wait_for(state="hidden", timeout=30_000)
+        answers_to_a_key(page)
+
+        line.refused = b"/channels"  # as when the page's own connection has given up
+        line.tear()
+        lost(page).wait_for(timeout=10_000)
+        line.cut = False
+        reload = lost(page).get_by_role("button", name="Reload")
+        reload.wait_for(timeout=30_000)
+        assert "cut for too long" in lost(page).inner_text()
+        line.refused = b""
+        reload.click()
+        page.wait_for_selector("#loading", state="detached")
+        page.wait_for_selector(".gd-plane path.gd-way")
         answers_to_a_key(page)
         patient.close(page)
     finally:

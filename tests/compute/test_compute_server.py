@@ -175,6 +175,19 @@ def test_killed_outright_it_leaves_no_process_and_the_next_one_sweeps(served: Se
     assert list(tmp_path.glob("gif-dash-*")) == []
 
 
+def test_a_visitor_who_is_killed_and_comes_back_finds_the_run(served: Served, tmp_path: Path) -> None:
+    killed = served.visitor("count", 200, tmp_path / "log")
+    limit = time.monotonic() + 60
+    while not (tmp_path / "log").exists():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    back = served.visitor("count", 200, tmp_path / "log")
+    assert back.communicate(timeout=60)[0].strip()
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
+
+
 def test_a_visitor_without_a_server_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gif_dash.compute.client import connect
 
