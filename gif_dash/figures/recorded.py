@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from gif_dash.figures.history import chips
 from gif_dash.results import Result
-from gif_dash.specs import Spec
+from gif_dash.specs import LABELS, Spec
+from gif_dash.spelling import written
 
 
 def sentence(result: Result) -> str:
@@ -49,11 +49,18 @@ def note(questions: Sequence[Spec], result: Result | None, asked: Spec, command:
 
 def names(questions: Sequence[Spec]) -> list[str]:
     """What tells the questions apart, in few words."""
-    told = [
-        [chip.text for chip in chips({"experiment": spec.experiment, **spec.model_dump(mode="json")})]
-        for spec in questions
-    ]
-    if len(told) == 1:
-        return ["the recorded question"]
-    common = set.intersection(*map(set, told)) if told else set()
-    return [", ".join(text for text in each if text not in common) or "the defaults" for each in told]
+    values = [spec.model_dump(mode="json") for spec in questions]
+    varied = [name for name in values[0] if any(each[name] != values[0][name] for each in values)] if values else []
+    return [", ".join(_setting(spec, name) for name in varied) or "the recorded question" for spec in questions]
+
+
+def _setting(spec: Spec, name: str) -> str:
+    info = spec.__class__.model_fields[name]
+    unit = info.json_schema_extra.get("unit", "") if isinstance(info.json_schema_extra, dict) else ""
+    value = getattr(spec, name)
+    told = (
+        f"{value:g}"
+        if isinstance(value, float)
+        else LABELS.get(str(value), written(spec.model_dump(mode="json")[name]))
+    )
+    return f"{info.title} {told} {unit}".strip()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
-
-import ipywidgets
 
 from gif_dash import recorded
 from gif_dash.figures import recorded as recorded_words
@@ -37,6 +34,8 @@ class ScenarioPanel(JobPanel[S]):
         self.recorded = Asking(context.reporter.guard(self._take_recorded))
         self.recorded.add_class("gd-recorded")
         super().__init__(context)
+        intro, columns = self.widget.children
+        self.widget.children = (intro, self.recorded, columns)
 
     # --- what a panel may write -------------------------------------------------------------------------------------
 
@@ -51,9 +50,6 @@ class ScenarioPanel(JobPanel[S]):
         return {} if kept == list(chosen) else {"forget_classes": kept}
 
     # --- what was recorded ------------------------------------------------------------------------------------------
-
-    def controls(self) -> Sequence[ipywidgets.Widget]:
-        return (self.form, self.bar, self.recorded, self.share)
 
     def _questions(self) -> list[S]:
         """What was recorded of this experiment and the chosen scenario; nothing where it is computed at once."""

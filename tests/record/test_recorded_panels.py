@@ -65,7 +65,8 @@ def test_choosing_the_scenario_shows_the_nearest_recorded_question(shipped: reco
 
 def test_a_press_shows_another_recorded_question(shipped: recorded.Record, tmp_path: Path) -> None:
     panel = opened(RemovalPanel, tmp_path)
-    assert "MR 50 %" in text(panel)
+    for words in ('aria-pressed="true">MR 10 %<', 'aria-pressed="false">MR 50 %<'):
+        assert words in text(panel)
     panel._take_recorded("1")
     panel._changed()
     assert panel.spec.mr == 50

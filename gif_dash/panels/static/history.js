@@ -192,8 +192,7 @@ function render({ model, el }) {
       row = next;
       older.hidden = !row.old;
       recorded.hidden = !row.recorded;
-      for (const control of [pin, bin]) control.disabled = row.recorded === true;
-      name.readOnly = row.recorded === true;
+      for (const control of [pin, bin, name]) control.style.visibility = row.recorded ? "hidden" : ""; // nobody's to change
       a.setAttribute("aria-label", `A: ${row.label}`);
       b.setAttribute("aria-label", `B: ${row.label}`);
       pin.setAttribute("aria-label", `Pin ${row.label}`);
@@ -285,7 +284,8 @@ function render({ model, el }) {
     const value = SORTED[sort.by][1];
     const way = sort.down ? -1 : 1;
     const order = (one, other) => (one < other ? -way : one > other ? way : 0);
-    found.sort((one, other) => other.pinned - one.pinned || order(value(one, scores), value(other, scores)) || other.created - one.created);
+    const shipped = (row) => Number(sort.by === "created" && row.recorded === true); // after one's own
+    found.sort((one, other) => other.pinned - one.pinned || shipped(one) - shipped(other) || order(value(one, scores), value(other, scores)) || other.created - one.created);
     for (const [by, cell] of heads) {
       if (by === sort.by) cell.setAttribute("aria-sort", sort.down ? "descending" : "ascending");
       else cell.removeAttribute("aria-sort");
