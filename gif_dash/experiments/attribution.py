@@ -238,8 +238,10 @@ class Attribution:
             indices, inverse = chosen.indices, spec.inverse
             self.k = len(indices)
         settings = Settings(solver=spec.solver, iterations=spec.iterations, damping=spec.damping)
+        if inverse == "gif" and spec.solver not in ("cgls", "lsmr"):
+            settings["solver"] = "cgls"  # its system is rectangular
         operator: Any = self.hessian
-        if spec.solver == "lissa":
+        if settings["solver"] == "lissa":
             operator = Resampled(self.hessian, LISSA_BATCH, spec.seed)
         with self.watch.stage(f"Solving for {LABELS[ranking]}"):
             update = solve(operator, gradient, indices, inverse=inverse, tick=self.progress.check, **settings)

@@ -249,14 +249,14 @@ def stepped(result: Result) -> str:
     if not len(solves):
         return ""
     residual = float(solves["relative_residual"].iloc[0])
-    steps, solver = int(solves["iterations"].iloc[0]), words_for(str(result.spec["solver"]))
+    steps, solver = int(solves["iterations"].iloc[0]), words_for(str(solves["solver"].iloc[0]))
     damped = float(result.spec["damping"]) > 0
-    if not math.isfinite(residual) or (residual < 0.1 and not damped):
+    if not math.isfinite(residual) or (residual < 0.01 and not damped):
         return ""
     return (
         f"Solved by {steps} steps of {escape(solver)}{', damped' if damped else ''} (residual "
-        f"{significant(residual, 2)}), which is a regularised inverse: with more steps, effects grow and the order of "
-        "the images changes somewhat. It is a setting."
+        f"{significant(residual, 2)}): a regularised inverse. Other settings give other effects, and to a degree "
+        "another order of the images."
     )
 
 

@@ -10,6 +10,7 @@ from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
 from gif_dash.specs.criteria import CriteriaSpec
 from gif_dash.specs.layers import LayersSpec
 from gif_dash.specs.methods import MethodsSpec
+from gif_dash.specs.mislabelled import MislabelledSpec
 from gif_dash.specs.removal import RemovalSpec
 from gif_dash.specs.spectrum import SpectrumSpec
 from gif_dash.specs.toy import ToySpec
@@ -28,6 +29,7 @@ __all__ = [
     "LayersSpec",
     "Method",
     "MethodsSpec",
+    "MislabelledSpec",
     "Ranking",
     "RemovalSpec",
     "Solver",
