@@ -47,6 +47,7 @@ TABS = (
     Tab("criteria", "Criteria", "gif_dash.panels.criteria:CriteriaPanel"),
     Tab("layers", "Layers", "gif_dash.panels.layers:LayersPanel"),
     Tab("attribution", "Images", "gif_dash.panels.attribution:AttributionPanel"),
+    Tab("mislabelled", "Mislabelled", "gif_dash.panels.mislabelled:MislabelledPanel"),
     Tab("backdoor", "Backdoor", "gif_dash.panels.backdoor:BackdoorPanel"),
     Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
     Tab("history", "History", "gif_dash.panels.history:HistoryPanel"),

@@ -182,6 +182,13 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.image_removal:run",
             "gif_dash.figures.image_removal:summary",
         ),
+        ExperimentEntry(
+            "mislabelled",
+            "Mislabelled",
+            "gif_dash.specs:MislabelledSpec",
+            "gif_dash.experiments.mislabelled:run",
+            "gif_dash.figures.mislabelled:summary",
+        ),
     )
 }
 
