@@ -12,7 +12,7 @@ import pandas as pd
 from gif_dash.figures.attribution import name
 from gif_dash.figures.chart import Axis, Chart, Line, Mark, Quantity, to_plotly
 from gif_dash.figures.removal_words import effort
-from gif_dash.figures.tables import Html, html_table, number, significant
+from gif_dash.figures.tables import Html, html_table, number
 from gif_dash.figures.theme import DASHES, Style, label
 from gif_dash.results import Result
 
@@ -64,7 +64,7 @@ def curves(detection: pd.DataFrame, spec: Mapping[str, Any]) -> Chart:
         ),
         lines=tuple(lines),
         marks=tuple(Mark(float(share), f"{share:g} %") for share in spec["inspected"]),
-        symbol="inspected",
+        symbol="share",
     )
 
 
@@ -83,28 +83,26 @@ def named(ranking: str) -> str:
 
 def finds(result: Result) -> str:
     """ "Does self-influence find them?" in a few sentences of HTML."""
-    areas = result.tables["areas"].set_index("ranking")
-    ours, loss = areas.loc["self-influence"], areas.loc["training-loss"]
-    chance = (float(ours["auc"]) - 0.5) / float(ours["auc_se"]) if float(ours["auc_se"]) > 0 else math.inf
-    verdict = (
-        "Yes, far better than chance."
-        if chance > SURE and float(ours["auc"]) > 0.8
-        else ("Better than chance." if chance > SURE else "Not better than chance.")
-    )
-    error = math.hypot(float(ours["auc_se"]), float(loss["auc_se"]))
-    gap = float(ours["auc"]) - float(loss["auc"])
+    areas: dict[str, tuple[float, float]] = {
+        str(row["ranking"]): (float(row["auc"]), float(row["auc_se"]))
+        for row in result.tables["areas"].to_dict("records")
+    }
+    (ours, error), (loss, loss_error) = areas["self-influence"], areas["training-loss"]
+    if ours - 0.5 <= SURE * error:
+        verdict = "Not better than chance."
+    else:
+        verdict = "Yes, far better than chance." if ours > 0.8 else "Better than chance."
+    gap = ours - loss
     compared = (
         "the loss alone does as well"
-        if abs(gap) <= SURE * error
+        if abs(gap) <= SURE * math.hypot(error, loss_error)
         else f"{'better' if gap > 0 else 'worse'} than the loss alone"
     )
-    told = "; ".join(
-        f"{called(key)} {number(float(row['auc']))} ± {number(float(row['auc_se']))}" for key, row in areas.iterrows()
-    )
+    told = "; ".join(f"{called(key)} {number(area)} ± {number(spread)}" for key, (area, spread) in areas.items())
     first = at(result, 2 * float(result.spec["share"]))
     return (
         f"<b>{verdict}</b> Chance that a wrongly labelled image stands before a rightly labelled one (AUC): {told}: "
-        f"{compared}. Looking at {significant(2 * float(result.spec['share']))} % of the images finds {first} of the "
+        f"{compared}. Looking at {min(100.0, 2 * float(result.spec['share'])):g} % of the images finds {first} of the "
         "wrong labels."
     )
 
@@ -116,7 +114,7 @@ def at(result: Result, share: float) -> str:
     for ranking in dict.fromkeys(detection["ranking"]):
         rows = detection[detection["ranking"] == ranking]
         places = rows["inspected"].tolist()
-        nearest = min(range(len(places)), key=lambda place: abs(places[place] - share))  # noqa: B023
+        nearest = min(range(len(places)), key=lambda place: abs(places[place] - share))
         parts.append(f"{rows['found'].iloc[nearest]:.0f} % ({called(str(ranking))})")
     return ", ".join(parts)
 

@@ -33,8 +33,8 @@ class MislabelledPanel(ScenarioPanel[MislabelledSpec]):
     spec_class: ClassVar[type[Spec]] = MislabelledSpec
     title = "Mislabelled"
     intro = (
-        "<p>Some training images get a wrong label, and the network learns them, too. Somebody who looks at the images "
-        "in the order of their <b>self-influence</b>, which ones does she find? Those are corrected, and the network "
+        "<p>Some training images get a wrong label, and the network learns them, too. Inspect the images in the order "
+        "of their <b>self-influence</b>: how many of the wrong labels are found? Those are corrected, and the network "
         "is trained again.</p>"
     )
     overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {"scenario": {"help": ""}, "damping": {"kind": "number"}}

@@ -67,6 +67,12 @@ class MislabelledSpec(Spec):
             raise SpecError(f"there is no scenario named {self.scenario!r}", "scenario")
         if not 0 < round(self.share / 100 * card.train_size) < card.train_size:
             raise SpecError(f"{self.share:g} % of {card.train_size:,} training images are none", "share")
+        if self.part == "last" and card.layers and card.layers[-1].parameters > 3000:
+            raise SpecError(
+                f"the last layer of {card.name} has {card.layers[-1].parameters:,} parameters, and the exact inverse "
+                "goes up to 3,000: take a subspace",
+                "part",
+            )
         if self.part == "network" and card.parameters > 3000:
             raise SpecError(
                 f"{card.name} has {card.parameters:,} parameters, and the exact inverse goes up to 3,000: take the "
