@@ -317,12 +317,19 @@ def prepare(scenario: tuple[str, ...], classes: str, experiments: str) -> None:
 @main.command()
 @click.argument("scenario")
 @click.option("--forget-class", default=8, show_default=True, type=click.IntRange(min=0), help="the removed class")
-@click.option("--quick", is_flag=True, help="two small questions only, to see that all works")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1, 10), help="of sampling")
+@click.option("--quick", is_flag=True, help="three small questions only, to see that all works")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="folder of the tables [default: cache]")
+@click.option(
+    "--add",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="a result of this network from elsewhere (gif-dash run ... --out FILE.json), recorded too (repeatable)",
+)
 @_device
 @_folders
 @_own
-def record(scenario: str, forget_class: int, quick: bool, out: Path | None) -> None:
+def record(scenario: str, forget_class: int, seeds: int, quick: bool, out: Path | None, add: tuple[Path, ...]) -> None:
     """Train a scenario, make references, and compute what the paper shows of it into small tables.
 
     Stopped at any time, the same command goes on there. Large networks take hours without a GPU.
@@ -332,7 +339,7 @@ def record(scenario: str, forget_class: int, quick: bool, out: Path | None) -> N
     if scenario not in catalog.scenarios():
         raise BadValue(f"there is no scenario named {scenario!r}; choose from {', '.join(catalog.scenarios())}")
     with _sentences():
-        run(scenario, out, forget_class, quick)
+        run(scenario, out, forget_class, seeds, quick, add)
 
 
 @main.command()

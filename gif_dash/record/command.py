@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ import pandas as pd
 from gif_dash import catalog
 from gif_dash.compute.paths import cache_dir
 from gif_dash.progress import Progress
-from gif_dash.record.plan import plan
+from gif_dash.record.plan import SEEDS, plan
 from gif_dash.record.run import record
 from gif_dash.terminal import TerminalProgress
 
@@ -48,7 +48,7 @@ class Lines:
         """Nobody else waits."""
 
 
-def run(name: str, out: Path | None, forget: int, quick: bool) -> None:
+def run(name: str, out: Path | None, forget: int, seeds: int, quick: bool, add: Sequence[Path] = ()) -> None:
     """Record a scenario; see `gif_dash.record.run.record`.
 
     Raises:
@@ -56,14 +56,15 @@ def run(name: str, out: Path | None, forget: int, quick: bool) -> None:
     """
     command = f"gif-dash record {name}{catalog.flags(name)}"
     command += (f" --forget-class {forget}" if forget != 8 else "") + (" --quick" if quick else "")
+    command += f" --seeds {seeds}" if seeds != SEEDS and not quick else ""
     folder = out or cache_dir() / "records" / name
-    asked = plan(name, forget=forget, quick=quick)
+    asked = plan(name, forget=forget, seeds=seeds, quick=quick)
 
     def say(line: str) -> None:
         click.echo(f"{time.strftime('%H:%M:%S')} {name}: {line}", err=True)
 
     def go(progress: Progress) -> Path:
-        return record(name, asked, folder, progress, say, command)
+        return record(name, asked, folder, progress, say, command, add)
 
     try:
         if sys.stderr.isatty():

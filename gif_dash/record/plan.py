@@ -33,8 +33,9 @@ class Plan:
 
     @property
     def questions(self) -> tuple[Spec, ...]:
-        """All of them, in the order in which they are computed."""
-        return (*self.removals, *self.others)
+        """All of them, in the order in which they are computed: other sampling seeds come last."""
+        first = [spec for spec in self.removals if spec.seed == self.removals[0].seed]
+        return (*first, *self.others, *(spec for spec in self.removals if spec not in first))
 
     def methods(self) -> list[tuple[MethodsSpec, list[RemovalSpec]]]:
         """For every sampling seed the question about methods that its removals answer together."""
@@ -46,12 +47,13 @@ class Plan:
         return found
 
 
-def plan(name: str, *, forget: int = 8, quick: bool = False) -> Plan:
+def plan(name: str, *, forget: int = 8, seeds: int = SEEDS, quick: bool = False) -> Plan:
     """What is recorded of a scenario.
 
     Args:
         name: of the scenario.
         forget: the removed class; 8 is "8" on MNIST and "ship" on CIFAR-10, as published.
+        seeds: of sampling.
         quick: one seed, two MRs and few images, to see that all works.
     """
     known: dict[str, Any] = {"scenario": name, "forget_classes": (forget,)}
@@ -63,7 +65,7 @@ def plan(name: str, *, forget: int = 8, quick: bool = False) -> Plan:
     samples = LARGE if name in ("mnist-resnet18", "cifar10-vgg11") else {}
     removals = [
         RemovalSpec.parse({**known, **samples, "methods": METHODS, "mr": mr, "seed": seed})
-        for seed in range(SEEDS)
+        for seed in range(seeds)
         for mr in published.METHODS_MRS
     ]
     others: tuple[Spec, ...] = ()

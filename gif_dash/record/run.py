@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gif_dash.compute import keys
 from gif_dash.compute.client import execute
+from gif_dash.compute.work import spec_from
 from gif_dash.experiments.provenance import Stopwatch, provenance
 from gif_dash.figures.tables import duration
 from gif_dash.progress import Progress
@@ -24,7 +26,9 @@ from gif_dash.spelling import to_cli
 Say = Callable[[str], None]
 
 
-def record(name: str, plan: Plan, folder: Path, progress: Progress, say: Say, command: str) -> Path:
+def record(
+    name: str, plan: Plan, folder: Path, progress: Progress, say: Say, command: str, add: Sequence[Path] = ()
+) -> Path:
     """Train a scenario, make its references, answer the plan's questions, write the tables as they come.
 
     What is there (checkpoints in the cache folder, tables in `folder`) is not made again, so that an interrupted
@@ -37,12 +41,15 @@ def record(name: str, plan: Plan, folder: Path, progress: Progress, say: Say, co
         progress: told about everything; may cancel.
         say: is told a line for every finished step.
         command: that does all this, for the archive.
+        add: results of the same network that were computed elsewhere (``gif-dash run … --out FILE.json``), to be
+            recorded, too.
 
     Returns:
         The archive, which is written anew after every step.
 
     Raises:
-        gif_dash.scenarios.ScenarioError: the scenario cannot be had, or `folder` holds the record of another network.
+        gif_dash.scenarios.ScenarioError: the scenario cannot be had, or `folder` or what is added belongs to another
+            network.
         gif_dash.specs.SpecError: it does not allow a question.
         OSError: something cannot be written.
         gif_dash.progress.Cancelled: from `progress`.
@@ -60,6 +67,7 @@ def record(name: str, plan: Plan, folder: Path, progress: Progress, say: Say, co
         facts["references"][row], seconds[row] = known, known["seconds"]
         say(f"reference: {known['note']}, trained in {duration(known['seconds'])}")
 
+    added = [_added(path, prepared) for path in add]
     done: dict[str, files.Kept] = {}
 
     def write() -> None:
@@ -67,7 +75,7 @@ def record(name: str, plan: Plan, folder: Path, progress: Progress, say: Say, co
             *_assembled(plan, done, seconds),
             *((spec, done[spec.canonical()]) for spec in _answered(plan, done)),
         ]
-        files.pack(archive, prepared.card, facts, answers)
+        files.pack(archive, prepared.card, facts, [*answers, *added])
 
     total = len(plan.questions)
     for number, spec in enumerate(plan.questions, 1):
@@ -88,6 +96,23 @@ def record(name: str, plan: Plan, folder: Path, progress: Progress, say: Say, co
         write()
         say(f"question {number} of {total}, {to_cli(spec).removeprefix('gif-dash run ')}: {found}")
     return archive
+
+
+def _added(path: Path, prepared: Prepared) -> tuple[Spec, files.Kept]:
+    """A result file as it is kept in a record.
+
+    Raises:
+        ScenarioError: it is none, or is not about this network.
+    """
+    try:
+        result = Result.from_json(path.read_text(encoding="utf-8"))
+        spec = spec_from(json.dumps(result.spec))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ScenarioError(f"{path} is no result of gif-dash run … --out FILE.json ({error})") from error
+    if result.provenance.get("fingerprint") != prepared.card.fingerprint:
+        raise ScenarioError(f"{path} is about another network or other data than {prepared.card.name} has here")
+    version = f"gif_dash {result.provenance['versions']['gif_dash']}, commit not kept"
+    return spec, files.Kept(spec.canonical(), prepared.card.fingerprint, "", version, result)
 
 
 def _answered(plan: Plan, done: dict[str, files.Kept]) -> list[Spec]:

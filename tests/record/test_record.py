@@ -266,3 +266,32 @@ def test_the_command_records(machine: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert (out / f"{NAME}.zip").is_file()
     assert "3 questions recorded" in done.output
+
+
+def test_results_from_elsewhere_are_recorded_too(machine: Path, made: Path, tmp_path: Path) -> None:
+    """With their own provenance; those of another network are refused."""
+    kept = files.read(files.place(made, QUICK.questions[0]))
+    assert kept is not None
+    spec = QUICK.removals[0].model_copy(update={"seed": 5})
+    values = {"experiment": "removal", **spec.model_dump(mode="json")}
+    file = tmp_path / "elsewhere.json"
+    file.write_text(Result(values, kept.result.tables, kept.result.provenance).to_json())
+    folder = tmp_path / "record"
+    one = QUICK.__class__(QUICK.removals[:1])
+    record(NAME, one, folder, Silent(), lambda line: None, "again", [file])
+    with zipfile.ZipFile(folder / f"{NAME}.zip") as archive:
+        rows = json.loads(archive.read(recorded.INDEX))["rows"]
+    assert [json.loads(row["spec"]).get("seed") for row in rows] == [0, 0, 5]  # methods, removal, added
+    file.write_text(Result(values, {}, {**kept.result.provenance, "fingerprint": "other"}).to_json())
+    with pytest.raises(ScenarioError, match="another network"):
+        record(NAME, one, folder, Silent(), lambda line: None, "again", [file])
+    file.write_text("{}")
+    with pytest.raises(ScenarioError, match="no result of gif-dash run"):
+        record(NAME, one, folder, Silent(), lambda line: None, "again", [file])
+
+
+def test_other_sampling_seeds_come_last() -> None:
+    asked = plan("mnist-resnet18").questions
+    kinds = [(spec.experiment, spec.seed) for spec in asked]  # type: ignore[attr-defined]
+    assert kinds == [("removal", 0)] * 3 + [("criteria", 0)] + [("removal", 1)] * 3 + [("removal", 2)] * 3
+    assert len(plan("cifar10-vgg11", seeds=1).questions) == 3
