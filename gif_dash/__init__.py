@@ -14,18 +14,35 @@ if TYPE_CHECKING:
     from gif_dash.results import Result
     from gif_dash.scenarios import Recipe, Scenario
     from gif_dash.scenarios.folder import folder_scenario
-    from gif_dash.specs import CriteriaSpec, MethodsSpec, RemovalSpec, ToySpec
+    from gif_dash.specs import (
+        AttributionSpec,
+        BackdoorSpec,
+        CriteriaSpec,
+        ImageRemovalSpec,
+        LayersSpec,
+        MethodsSpec,
+        MislabelledSpec,
+        RemovalSpec,
+        SpectrumSpec,
+        ToySpec,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AttributionSpec",
+    "BackdoorSpec",
     "CriteriaSpec",
     "Dashboard",
+    "ImageRemovalSpec",
+    "LayersSpec",
     "MethodsSpec",
+    "MislabelledSpec",
     "Recipe",
     "RemovalSpec",
     "Result",
     "Scenario",
+    "SpectrumSpec",
     "ToySpec",
     "__version__",
     "folder_scenario",
@@ -34,13 +51,19 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AttributionSpec": "gif_dash.specs",
+    "BackdoorSpec": "gif_dash.specs",
     "CriteriaSpec": "gif_dash.specs",
     "Dashboard": "gif_dash.app",
+    "ImageRemovalSpec": "gif_dash.specs",
+    "LayersSpec": "gif_dash.specs",
     "MethodsSpec": "gif_dash.specs",
+    "MislabelledSpec": "gif_dash.specs",
     "Recipe": "gif_dash.scenarios",
     "RemovalSpec": "gif_dash.specs",
     "Result": "gif_dash.results",
     "Scenario": "gif_dash.scenarios",
+    "SpectrumSpec": "gif_dash.specs",
     "ToySpec": "gif_dash.specs",
     "folder_scenario": "gif_dash.scenarios.folder",
     "run": "gif_dash.api",
