@@ -321,7 +321,7 @@ def prepare(scenario: tuple[str, ...], classes: str, experiments: str) -> None:
 @click.option("--quick", is_flag=True, help="three small questions only, to see that all works")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="folder of the tables [default: cache]")
 @click.option(
-    "--add",
+    "--include",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="a result of this network from elsewhere (gif-dash run ... --out FILE.json), recorded too (repeatable)",
@@ -329,7 +329,9 @@ def prepare(scenario: tuple[str, ...], classes: str, experiments: str) -> None:
 @_device
 @_folders
 @_own
-def record(scenario: str, forget_class: int, seeds: int, quick: bool, out: Path | None, add: tuple[Path, ...]) -> None:
+def record(
+    scenario: str, forget_class: int, seeds: int, quick: bool, out: Path | None, include: tuple[Path, ...]
+) -> None:
     """Train a scenario, make references, and compute what the paper shows of it into small tables.
 
     Stopped at any time, the same command goes on there. Large networks take hours without a GPU.
@@ -339,7 +341,7 @@ def record(scenario: str, forget_class: int, seeds: int, quick: bool, out: Path 
     if scenario not in catalog.scenarios():
         raise BadValue(f"there is no scenario named {scenario!r}; choose from {', '.join(catalog.scenarios())}")
     with _sentences():
-        run(scenario, out, forget_class, seeds, quick, add)
+        run(scenario, out, forget_class, seeds, quick, include)
 
 
 @main.command()
