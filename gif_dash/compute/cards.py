@@ -146,7 +146,7 @@ def admit_scenario(name: str, store: Store, *, patient: bool) -> None:
         raise SpecError(f"there is no scenario named {name!r}; choose from {known}", "scenario")
     if patient or name in registered or entry is None or entry.quick or believed_card(store, name) is not None:
         return
-    only = ", and this was not recorded" if name in recorded.records() else ""
+    only = ", where only recorded answers can be looked at" if name in recorded.records() else ""
     raise SpecError(
         f"{entry.title} is not prepared on this machine{only}; run once: {preparing_command(name)}", "scenario"
     )

@@ -81,7 +81,7 @@ def test_another_question_is_refused_with_the_command(shipped: recorded.Record, 
     assert "press Run" in panel.bar.status
     assert panel.result.spec["mr"] == 10  # what is on the screen stays
     panel.run()
-    assert "this was not recorded; run once: gif-dash prepare digits-large" in panel.bar.error
+    assert "where only recorded answers can be looked at; run once: gif-dash prepare digits-large" in panel.bar.error
     assert not panel.bar.running
 
 
