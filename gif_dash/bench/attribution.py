@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from importlib.metadata import version
 
@@ -26,7 +27,16 @@ from gif_dash.bench.plan import Plan, Unavailable
 from gif_dash.bench.rows import Row
 from gif_dash.influence import Hessian, ParameterIndex, Resampled, Risk, TensorExamples
 from gif_dash.influence.attribution import Influence, influences
-from gif_dash.influence.attribution_rankings import gradient_cosine, input_similarity, representer_points, training_loss
+from gif_dash.influence.attribution_rankings import (
+    gradient_cosine,
+    gradient_norms,
+    input_similarity,
+    representer_points,
+    training_loss,
+)
+from gif_dash.progress import Silent
+from gif_dash.scenarios import load
+from gif_dash.scenarios.training import few_threads, train
 
 GROUP = "attribution"
 #: Training and test images of the small network, its hidden units, weight decay and steps of training.
@@ -36,12 +46,28 @@ DAMPING = 0.01
 #: Test images of the logistic regression, each against every training image left out once.
 LEFT_OUT_TESTS = 20
 
+#: Groups of training images, how many and how large, drawn among so many of the highest loss; and test images.
+GROUPS, GROUP_SIZE, HARDEST, GROUP_TESTS = 40, 15, 300, 10
+#: Name, whether on the last layer alone, and how to solve.
+GROUP_SETTINGS: tuple[tuple[str, bool, dict[str, object]], ...] = (
+    ("CGLS 5", False, {"iterations": 5}),
+    ("CGLS 10", False, {"iterations": 10}),
+    ("CGLS 20", False, {"iterations": 20}),
+    ("CGLS 40, damped 0.03", False, {"iterations": 40, "damping": 0.03}),
+    ("MINRES 5", False, {"solver": "minres", "iterations": 5}),
+    ("MINRES 10", False, {"solver": "minres", "iterations": 10}),
+    ("MINRES 20", False, {"solver": "minres", "iterations": 20}),
+    ("MINRES 40, damped 0.03", False, {"solver": "minres", "iterations": 40, "damping": 0.03}),
+    ("last layer, CGLS 5", True, {"iterations": 5}),
+    ("last layer, MINRES 5", True, {"solver": "minres", "iterations": 5}),
+)
+
 Scores = list[NDArray[np.float64]]
 
 
 def measure(plan: Plan) -> list[Row]:
     """Rows of Spearman's correlation, the median over the test images with the smallest in the note."""
-    return [*_network(plan), *_logistic(plan)]
+    return [*_network(plan), *_logistic(plan), *_groups(plan)]
 
 
 # --- a small network --------------------------------------------------------------------------------------------------
@@ -237,6 +263,69 @@ def _logistic(plan: Plan) -> list[Row]:
         Row(GROUP, case, "−I/N ~ leave-one-out training, Pearson", statistics.median(pearson), "ratio", len(pearson)),
         Row(GROUP, case, "measured ÷ predicted (least squares)", statistics.median(slope), "ratio", len(slope)),
     ]
+
+
+# --- digits-cnn, groups removed and trained on ------------------------------------------------------------------------
+
+
+def _groups(plan: Plan) -> list[Row]:
+    """Sums of single scores beside what happens to the losses when the network is trained on without the group.
+
+    The groups are drawn from the training images with the highest loss (the others have next to no influence). The
+    truth is the warm start of class removal, without minus with the group, the mean over two seeds of the order.
+    """
+    ready = load("digits-cnn", Silent())
+    loss, model, n = ready.scenario.loss, ready.network(), len(ready.train_labels)
+    recipe = ready.recipe
+    assert recipe is not None
+    every, mu = torch.arange(n), ready.weight_decay
+    inputs, labels = ready.test.batch(torch.arange(len(ready.test_labels)))
+
+    def losses(network: nn.Module) -> Tensor:
+        with torch.no_grad():
+            found: Tensor = loss(network(inputs), labels, reduction="none")
+        return found
+
+    tests = losses(model).argsort(descending=True)[: 4 if plan.quick else GROUP_TESTS]
+    risk = Risk(model, loss, ready.train, every, mu)
+    hardest = risk.losses().argsort(descending=True)[:HARDEST].numpy()
+    rng = np.random.default_rng(0)
+    groups = [rng.choice(hardest, GROUP_SIZE, replace=False) for _ in range(8 if plan.quick else GROUPS)]
+
+    def trained_on(kept: Tensor, seed: int) -> Tensor:
+        network = ready.network()
+        train(network, loss, ready.train, kept, recipe.warm(), seed, Silent(), "")
+        return losses(network)[tests]
+
+    whole = [trained_on(every, seed) for seed in (0, 1)]
+    changes = []
+    for group in groups:
+        stays = torch.ones(n, dtype=torch.bool)
+        stays[torch.from_numpy(group)] = False
+        changes.append(torch.stack([trained_on(every[stays], seed) - whole[seed] for seed in (0, 1)]).mean(0))
+    truth = list(torch.stack(changes, dim=1).double().numpy())
+    targets = [Risk(model, loss, ready.test, tests[place : place + 1]) for place in range(len(tests))]
+    index = ParameterIndex.of(model)
+    place = index.layer_of(torch.arange(index.p))
+    last = (place == len(index.layers) - 1).nonzero().flatten()
+    case = f"digits-cnn, {len(groups)} groups of {GROUP_SIZE} hard training images, {len(tests)} hard test images"
+    rows: list[Row] = []
+
+    def row(name: str, effects: list[Tensor]) -> None:
+        summed = [np.array([float(one[torch.from_numpy(group)].sum()) for group in groups]) for one in effects]
+        ratio = [float(a @ b / (a @ a)) for a, b in zip(summed, truth, strict=True)]
+        agreed = _agreement(case, f"{name} ~ trained on without the group", summed, truth)
+        rows.append(replace(agreed, note=f"{agreed.note}; measured ÷ predicted {statistics.median(ratio):.2g}"))
+
+    with few_threads(model), Hessian(risk) as hessian:
+        for name, part, settings in GROUP_SETTINGS:
+            found = influences(risk, hessian, targets, last if part else None, **settings)  # type: ignore[arg-type]
+            row(name, [one.effects(n) for one in found])
+        norms = gradient_norms(risk)
+        row("gradient cosine", [gradient_cosine(risk, target, norms) for target in targets])
+        row("representer points", [representer_points(risk, target, mu).scores for target in targets])
+        row("input similarity", [input_similarity(risk, target) for target in targets])
+    return rows
 
 
 def _examples(design: NDArray[np.float64], signs: NDArray[np.float64]) -> TensorExamples:

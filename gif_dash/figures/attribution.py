@@ -260,6 +260,14 @@ def stepped(result: Result) -> str:
     )
 
 
+def summed(result: Result, ranking: str, indices: Sequence[int]) -> str:
+    """What the effects of some training images sum to; nothing for a ranking whose scores are no effects."""
+    if ranking not in INFLUENCES or ranking not in result.tables["scores"]:
+        return ""
+    total = float(result.tables["scores"][ranking].iloc[list(indices)].sum())
+    return f"By {escape(words_for(ranking))}, the numbers of these images sum to {score(ranking, total)}."
+
+
 # --- tables ---------------------------------------------------------------------------------------------------------
 
 

@@ -249,6 +249,7 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
         self.removal = result
         self.outcome.value = (
             f"<h2>Without {removed.these(result)}</h2>"
+            f"{self._summed(result)}"
             f"{removed.outcomes_html(result)}"
             '<div class="gd-questions">'
             f"<section><h3>Is this a good edit?</h3><p>{removed.good_edit(result)}</p></section>"
@@ -256,6 +257,11 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
             f"<p>{removed.retraining_lands(result)}</p></section></div>"
             f'<p class="gd-help">{removed.facts(result)}</p>'
         )
+
+    def _summed(self, result: Result) -> str:
+        """What the scores of the removed images sum to, where they are effects."""
+        words = pictures.summed(self._shown(), self.ranking, [int(index) for index in result.spec["forget_indices"]])
+        return f'<p class="gd-help">{words}</p>' if words else ""
 
     def _forget_removal(self) -> None:
         if self.removal_ticket:

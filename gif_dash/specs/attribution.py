@@ -81,9 +81,10 @@ class AttributionSpec(Spec):
     )
     curvature: Literal["hessian", "gauss-newton"] = fields.curvature()
     iterations: int = field(
-        20,
+        5,
         "Iterations",
-        "solver steps, one Hessian-vector product each (CGLS and LSMR: two); fewer steps regularise more",
+        "solver steps, one Hessian-vector product each (CGLS and LSMR: two); fewer steps regularise more, which the "
+        "numbers need (docs/measurements.md)",
         ge=1,
         le=2000,
         advanced=True,
@@ -177,8 +178,8 @@ class ImageRemovalSpec(Spec):
 
     @classmethod
     def of(cls, spec: AttributionSpec, indices: tuple[int, ...], **changes: Any) -> Self:
-        """The removal of training images that a ranking has brought up, with its settings; by CGLS where its solver
-        cannot do GIF.
+        """The removal of training images that a ranking has brought up, with its settings; solved as class removal
+        does by default where the ranking's solver cannot do GIF.
 
         Raises:
             SpecError: there is no such question.
@@ -186,7 +187,7 @@ class ImageRemovalSpec(Spec):
         names = "scenario test_index target criterion mr solver curvature iterations damping curvature_samples seed"
         values: dict[str, Any] = {name: getattr(spec, name) for name in names.split()}
         if spec.solver in SYMMETRIC:
-            values["solver"] = "cgls"
+            del values["solver"], values["iterations"]
         return cls.parse({**values, "forget_indices": indices, **changes})
 
     def check(self, card: ScenarioCard | None) -> None:
