@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from gif_dash.experiments.attribution import Query, query
 from gif_dash.experiments.editing import Editing
 from gif_dash.experiments.metrics import answers
+from gif_dash.experiments.solving import Solving
 from gif_dash.influence import Update
 from gif_dash.progress import Progress
 from gif_dash.results import Result
 from gif_dash.scenarios import Kind, NoColdReference
-from gif_dash.specs import ImageRemovalSpec
+from gif_dash.specs import ImageRemovalSpec, Method, RemovalSpec
 from gif_dash.spelling import to_cli
 
 
@@ -47,6 +48,7 @@ class ImageRemoval:
         self.spec, self.editing = spec, editing
         self.rows: list[dict[str, Any]] = []
         self.query: Query | None = None
+        self.hvps = 0  # with a curvature of GIF's own
 
     def run(self) -> Result:
         spec, editing = self.spec, self.editing
@@ -60,7 +62,9 @@ class ImageRemoval:
         with editing.watch.stage("Measuring the original model"):
             self._add(editing.model, "original")
         selection, gradient = editing.system()
-        updates = editing.solve(spec.methods, gradient, selection.indices)
+        updates = editing.solve(editing.spec.methods, gradient, selection.indices)
+        if (by_gif := spec.removal_by_gif()) is not None:
+            updates = self._by_gif(by_gif, gradient, selection.indices) | updates
         slope = asked.risk.gradient(check)
         with editing.watch.stage("Measuring the edited networks", len(updates)):
             for method, update in updates.items():
@@ -68,18 +72,38 @@ class ImageRemoval:
                 self._add(editing.edited(update, 1.0), method, predicted=predicted)
                 editing.progress.advance()
         missing, impatient = self._retrained() if spec.retrain == "yes" else ("", False)
+        known = editing.provenance(
+            selection,
+            incomplete=missing,
+            impatient=impatient,
+            test_index=asked.index,
+            label=asked.label,
+            target=asked.target,
+        )
         return Result(
             {"experiment": spec.experiment, **spec.model_dump(mode="json")},
             {"outcomes": self._table(), "solves": _solves(updates)},
-            editing.provenance(
-                selection,
-                incomplete=missing,
-                impatient=impatient,
-                test_index=asked.index,
-                label=asked.label,
-                target=asked.target,
-            ),
+            {**known, "hvps": known["hvps"] + self.hvps},
         )
+
+    def _by_gif(self, question: RemovalSpec, gradient: Tensor, indices: Tensor) -> dict[Method, Update]:
+        """GIF's update with a solver of its own, on the same samples."""
+        editing = self.editing
+        editing.hessian.close()  # one curvature's graphs at a time
+        own = Solving(
+            question,
+            editing.prepared,
+            editing.model,
+            editing.forget,
+            editing.retain,
+            editing.progress,
+            editing.watch,
+        )
+        try:
+            return own.updates(("gif",), gradient, indices)
+        finally:
+            own.close()
+            self.hvps += own.products
 
     def _retrained(self) -> tuple[str, bool]:
         """Networks trained with and without the images; a sentence about the missing, whether patience gets them."""

@@ -57,7 +57,7 @@ def curves(detection: pd.DataFrame, spec: Mapping[str, Any]) -> Chart:
     percent = Axis("%", "linear", -3.0, 103.0)
     return Chart(
         title="Wrong labels found by inspecting the first of a ranking",
-        x=Axis("inspected share of the training images (%)", "linear", 0.0, 100.0),
+        x=Axis("images inspected (%)", "linear", 0.0, 100.0),
         quantities=(
             Quantity("found", "Wrong labels found", "%", 1, percent),
             Quantity("among", "Wrong ones among the inspected", "%", 1, percent),

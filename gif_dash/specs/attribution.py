@@ -141,7 +141,12 @@ class ImageRemovalSpec(Spec):
     retrain_seeds: int = field(
         3, "Seeds", "of the cold starts, each without the images and with them", ge=1, le=20, advanced=True
     )
-    solver: Solver = fields.solver()
+    solver: Solver = field(
+        "minres",
+        "Solver",
+        "MINRES has the least residual for its products; GIF, whose system is rectangular, takes CGLS in its place",
+        advanced=True,
+    )
     curvature: Literal["hessian", "gauss-newton"] = fields.curvature()
     iterations: int = fields.iterations()
     damping: float = fields.damping()
@@ -169,25 +174,35 @@ class ImageRemovalSpec(Spec):
         return self
 
     def removal(self) -> RemovalSpec:
-        """The removal of the same images as a question of its own.
+        """The removal of the same images as a question of its own: by all methods, or by all but GIF where the solver
+        cannot do GIF, which then has `removal_by_gif`.
 
         Raises:
             SpecError: there is no such question.
         """
-        return RemovalSpec.like(self, forget_classes=())
+        rest = tuple(method for method in self.methods if method != "gif")
+        if self.solver not in SYMMETRIC or not rest:
+            return RemovalSpec.like(self, forget_classes=(), solver=self._solver_of_gif() if not rest else self.solver)
+        return RemovalSpec.like(self, forget_classes=(), methods=rest)
+
+    def removal_by_gif(self) -> RemovalSpec | None:
+        """The same by GIF alone, by CGLS; None where `removal` has it."""
+        if "gif" in self.removal().methods or "gif" not in self.methods:
+            return None
+        return RemovalSpec.like(self, forget_classes=(), methods=("gif",), solver=self._solver_of_gif())
+
+    def _solver_of_gif(self) -> Solver:
+        return "cgls" if self.solver in SYMMETRIC else self.solver
 
     @classmethod
     def of(cls, spec: AttributionSpec, indices: tuple[int, ...], **changes: Any) -> Self:
-        """The removal of training images that a ranking has brought up, with its settings; solved as class removal
-        does by default where the ranking's solver cannot do GIF.
+        """The removal of training images that a ranking has brought up, with its settings.
 
         Raises:
             SpecError: there is no such question.
         """
         names = "scenario test_index target criterion mr solver curvature iterations damping curvature_samples seed"
         values: dict[str, Any] = {name: getattr(spec, name) for name in names.split()}
-        if spec.solver in SYMMETRIC:
-            del values["solver"], values["iterations"]
         return cls.parse({**values, "forget_indices": indices, **changes})
 
     def check(self, card: ScenarioCard | None) -> None:

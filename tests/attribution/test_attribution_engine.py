@@ -115,7 +115,7 @@ def test_linear_regression_is_the_closed_form() -> None:
             np.testing.assert_allclose(found.effects(case.n), -expected / case.n, rtol=1e-8, atol=1e-12)
 
 
-@pytest.mark.parametrize("settings", [{"solver": "direct"}, {"solver": "cgls", "iterations": 80}])
+@pytest.mark.parametrize("settings", [{"solver": "direct"}, {"solver": "cgls", "iterations": 50}])
 def test_logistic_regression_is_the_closed_form_for_several_test_examples(settings: dict[str, object]) -> None:
     case = Logistic()
     weights = np.full(case.n, 1 / case.n)
@@ -178,7 +178,7 @@ def test_selection_means_what_the_estimators_mean(
             [target],
             torch.tensor(j),
             inverse=inverse,
-            iterations=400,  # type: ignore[arg-type]
+            iterations=150,  # type: ignore[arg-type]
         )[0]
     steps = []
     for slope in g:  # the step of each training example, as its own method makes it, then its effect on the test loss

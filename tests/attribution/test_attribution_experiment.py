@@ -179,11 +179,22 @@ def test_gif_on_a_selection_takes_a_solver_that_it_has() -> None:
     solves = attribution.run(spec, Silent()).tables["solves"]
     assert list(solves["solver"]) == ["minres", "cgls"]
     assert list(solves["hvps"]) == [6, 11]
-    cg = spec.model_copy(update={"solver": "cg", "iterations": 9})
-    assert ImageRemovalSpec.of(cg, (3,)) == ImageRemovalSpec.of(spec, (3,))
-    assert ImageRemovalSpec.of(spec, (3,)).solver == "cgls"
-    lsmr = spec.model_copy(update={"solver": "lsmr", "iterations": 9})
-    assert (ImageRemovalSpec.of(lsmr, (3,)).solver, ImageRemovalSpec.of(lsmr, (3,)).iterations) == ("lsmr", 9)
+
+
+def test_removal_by_gif_has_a_solver_of_its_own_where_it_must() -> None:
+    spec = ImageRemovalSpec(scenario=NAME, forget_indices=(3,))
+    by_gif = spec.removal_by_gif()
+    assert by_gif is not None
+    assert (spec.removal().methods, spec.removal().solver) == (("if",), "minres")
+    assert (by_gif.methods, by_gif.solver) == (("gif",), "cgls")
+    alone = spec.model_copy(update={"methods": ("gif",)})
+    assert (alone.removal().solver, alone.removal_by_gif()) == ("cgls", None)
+    lsmr = spec.model_copy(update={"solver": "lsmr"})
+    assert (lsmr.removal().methods, lsmr.removal_by_gif()) == (("gif", "if"), None)
+    result = image_removal.run(spec, Silent())
+    assert list(result.tables["solves"]["solver"]) == ["cgls", "minres"]
+    assert list(result.tables["solves"]["hvps"]) == [11, 6]
+    assert result.provenance["hvps"] == 17
 
 
 # --- removal ----------------------------------------------------------------------------------------------------------
@@ -213,7 +224,7 @@ def test_removal_measures_what_the_edited_networks_say(removal: Result) -> None:
 def test_group_prediction_is_that_of_class_removals_own_step(removal: Result) -> None:
     from gif_dash.experiments.editing import Editing
 
-    spec = RemovalSpec(scenario=NAME, forget_classes=(), forget_indices=(0, 4, 7), methods=("if",))
+    spec = RemovalSpec(scenario=NAME, forget_classes=(), forget_indices=(0, 4, 7), methods=("if",), solver="minres")
     with Editing.of(spec, Silent()) as editing:
         selection, gradient = editing.system()
         step = editing.solve(("if",), gradient, selection.indices)["if"].delta
