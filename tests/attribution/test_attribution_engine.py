@@ -178,7 +178,7 @@ def test_selection_means_what_the_estimators_mean(
             [target],
             torch.tensor(j),
             inverse=inverse,
-            iterations=150,  # type: ignore[arg-type]
+            iterations=300,  # type: ignore[arg-type]
         )[0]
     steps = []
     for slope in g:  # the step of each training example, as its own method makes it, then its effect on the test loss
