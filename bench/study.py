@@ -278,23 +278,24 @@ def edits(
     cheaper: Bench,
     diagonal: Tensor | None,
     kept: Kept,
-    variants: bool,
+    variants: frozenset[str],
     series: tuple[float, ...],
 ) -> Iterator[Edit]:
-    """All candidates of a method; without a diagonal only the variant that is cheaper."""
+    """All candidates of a method; the diagonal is needed by one variant only."""
     for edit in krylov(bench, method, "hessian", bench.system(method)):
         if kept is None or (edit.steps, edit.damping) in kept:
             yield edit
-    if variants:
-        made: list[tuple[str, System, Tensor | None]] = [("256 samples", cheaper.system(method), None)]
-        if diagonal is not None:
-            gauss_newton = GaussNewton(bench.removal.hessian.risk)
-            made.append(("gauss-newton", bench.system(method, gauss_newton), None))
-            made.append(("preconditioned", *preconditioned(bench.system(method), _columns(bench, method, diagonal))))
-        for name, system, scale in made:
-            for edit in krylov(bench, method, name, system, scale):
-                if (edit.steps, edit.damping) in VARIANTS and (kept is None or edit.damping == 0):
-                    yield edit
+    made: list[tuple[str, System, Tensor | None]] = []
+    if "256 samples" in variants:
+        made.append(("256 samples", cheaper.system(method), None))
+    if "gauss-newton" in variants:
+        made.append(("gauss-newton", bench.system(method, GaussNewton(bench.removal.hessian.risk)), None))
+    if diagonal is not None:
+        made.append(("preconditioned", *preconditioned(bench.system(method), _columns(bench, method, diagonal))))
+    for name, system, scale in made:
+        for edit in krylov(bench, method, name, system, scale):
+            if (edit.steps, edit.damping) in VARIANTS and (kept is None or edit.damping == 0):
+                yield edit
     if method == "gif":  # the gradient step is the same for all
         step = bench.place("fif", bench.gradient[bench.selection.indices])
         yield Edit("gradient step", 0, 0.0, step, 0, 0.0, "explicit")
@@ -304,9 +305,12 @@ def edits(
 
 #: The default of the product: candidate, steps, damping.
 DEFAULT = ("hessian", 5, 0.0)
-#: What is measured of the exact Hessian, (steps, damping), if not everything; and of the cheaper variants.
+#: What is measured of the exact Hessian, (steps, damping), if not everything; and of the variants.
 KEPT = {(1, 0.0), (3, 0.0), (5, 0.0), (5, 0.03), (5, 0.1)}
 VARIANTS = {(k, c) for k in (1, 3, 5) for c in (0.0, 0.03)}
+#: The variants by what they cost to measure; the last of them, the one that tuning left standing, is reported on.
+CHEAP, DEAR = frozenset({"256 samples"}), frozenset({"256 samples", "gauss-newton", "preconditioned"})
+STANDING = frozenset({"preconditioned"})
 
 
 def _columns(bench: Bench, method: str, diagonal: Tensor) -> Tensor:
@@ -339,7 +343,7 @@ def run(
     prepared = load(scenario, Silent())
     path = out / f"study-{scenario}-{part}.jsonl"
     done = {tuple(json.loads(line)[:4]) for line in path.read_text().splitlines()} if path.exists() else set()
-    kept = None if part == "tune" and not few else KEPT
+    kept = None if part == "tune" and not few else KEPT if part == "tune" else {DEFAULT[1:]}
     steps = tuple(map(float, filter(None, series.split(","))))
     classes, seeds = PARTS[part]
     for seed, forget_class, mr in itertools.product(seeds, classes, RATIOS):
@@ -350,7 +354,7 @@ def run(
             for kind in ("cold", "warm"):
                 prepared.reference(prepared.forget((forget_class,)), kind, 0, Silent())  # type: ignore[arg-type]
         started = time.perf_counter()
-        variants = {"report": 0, "tune": 1 if few and seed > seeds[0] else 2}[part]
+        variants = STANDING if part == "report" else CHEAP if few and seed > seeds[0] else DEAR
         rows = list(_measure(prepared, forget_class, seed, mr, kept, variants, steps, few))
         with path.open("a") as file:
             file.write(json.dumps([*key, rows]) + "\n")
@@ -364,18 +368,18 @@ def _measure(
     seed: int,
     mr: float,
     kept: Kept,
-    variants: int,
+    variants: frozenset[str],
     series: tuple[float, ...],
     few: bool,
 ) -> Iterator[dict[str, Any]]:
-    """The rows of a cell; with 0, 1 (the cheaper one) or 2 (all) kinds of variants."""
+    """The rows of a cell."""
     with Bench(prepared, forget_class, seed, mr, few=few).open() as bench:
         cheaper = Bench(prepared, forget_class, seed, mr, samples=256)
         cheaper.selection = bench.selection
-        diagonal = fisher_diagonal(bench.removal.hessian.risk) if variants == 2 else None
+        diagonal = fisher_diagonal(bench.removal.hessian.risk) if "preconditioned" in variants else None
         with cheaper.removal:
             for method in METHODS:
-                for edit in edits(bench, method, cheaper, diagonal, kept, variants > 0, series):
+                for edit in edits(bench, method, cheaper, diagonal, kept, variants, series):
                     measured = bench.measure(edit.delta, (edit.name, edit.damping) in TRUST)
                     yield {
                         "method": method,
