@@ -123,11 +123,10 @@ class Criteria(Editing):
             part = spec.parse({**spec.model_dump(mode="json"), "criteria": [criterion], "mrs": [mr]})
             file = pieces.place(part, self.prepared.card.fingerprint, *sorted(retrained))
             cell = pieces.read(file)
-            computed = cell is None
+            kept = False
             if cell is None:
                 cell = self._cell(criterion, mr, retrained)
-                if len(cell.tables["curves"]):
-                    pieces.write(file, cell)
+                kept = len(cell.tables["curves"]) > 0 and pieces.write(file, cell)
             else:
                 seconds += cell.provenance["seconds"]
                 products += cell.provenance["hvps"]
@@ -136,7 +135,7 @@ class Criteria(Editing):
             bar.next()
             self.progress.partial("cells", self.table)
             self.progress.partial("curves", self.points)
-            if computed and (criterion, mr) != last:
+            if kept and (criterion, mr) != last:
                 self.progress.give_way()
         known = self.provenance(None, references, incomplete=missing, impatient=impatient)
         before = {"seconds": known["seconds"] + seconds, "hvps": known["hvps"] + products}

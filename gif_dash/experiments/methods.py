@@ -83,6 +83,7 @@ class _Run:
         self.unhurried = may_train(spec.scenario, base, progress)
         self.done: list[Result] = []
         self.computed = 0  # of these, by this run
+        self.kept = False  # the last of them
         self.missing: list[str] = []
         self.impatient = False
 
@@ -128,7 +129,7 @@ class _Run:
         if self.computed and not self.unhurried:
             self._leave_out()
             return None
-        if self.computed:
+        if self.kept:
             self.progress.give_way()
         told = _Told(self.progress, place, [piece.table for piece in self.done])
         with Piece(self.spec, place.number, place.classes, prepared, told) as piece:
@@ -136,8 +137,9 @@ class _Run:
         self.computed += 1
         self._follow(computed)
         if not computed.provenance["impatient"]:
-            pieces.write(file, computed)
-            piece.forget_parts()
+            self.kept = pieces.write(file, computed)
+            if self.kept:
+                piece.forget_parts()
         return computed
 
     def _follow(self, piece: Result) -> None:
@@ -245,6 +247,7 @@ class Piece(Removal):
         self.shares: dict[str, float] = {}
         self.found: list[Result] = []  # parts that an interrupted run has kept
         self.files: list[Path] = []  # of all parts
+        self.kept = False  # the last part that was computed
 
     def run(self) -> Result:
         self._measure_references()
@@ -269,13 +272,13 @@ class Piece(Removal):
         self.files.append(file)
         self.told.mr = mr
         if (part := pieces.read(file)) is None:
-            if "right_side" in vars(self):  # not before the first part, or the preparations would be for nothing
+            if self.kept:  # not before the first part, or the preparations would be for nothing
                 self.progress.give_way()
             share, updates = self._everywhere() if everywhere else self._selected(mr)
             rows = self._rows(mr, updates)
             spent = {"seconds": self.watch.total - began, "hvps": self.solving.products - products}
             part = Result(self.spec.model_dump(mode="json"), {"points": rows}, {**spent, "share": share})
-            pieces.write(file, part)
+            self.kept = pieces.write(file, part)
         else:
             self.found.append(part)
         if not everywhere:

@@ -41,8 +41,12 @@ def read(path: Path) -> Result | None:
         return None
 
 
-def write(path: Path, piece: Result) -> None:
-    """Keep a piece, whole or not at all; a folder that cannot be written is said and is no error."""
+def write(path: Path, piece: Result) -> bool:
+    """Keep a piece, whole or not at all; a folder that cannot be written is said and is no error.
+
+    Returns:
+        Whether it is kept: only then may the run give way, or it would begin anew again and again.
+    """
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,11 +54,13 @@ def write(path: Path, piece: Result) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(zlib.compress(piece.to_json().encode()))
         os.replace(temporary, path)
+        return True
     except OSError as error:
         notices.say(f"Finished parts of long runs are not kept: {path.parent} cannot be written ({error.strerror})")
         if temporary:
             with suppress(OSError):
                 os.unlink(temporary)
+        return False
 
 
 def remove(path: Path) -> None:

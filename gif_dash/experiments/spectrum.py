@@ -97,7 +97,7 @@ class Spectra:
         self.seconds = 0.0  # that parts found took
 
     def run(self) -> Result:
-        begun = False
+        kept = False
         for loss in self.spec.losses:
             network: nn.Module | None = None
             known: Tensor | None = None  # the Hessian of the loss alone, as long as the network stays the same
@@ -107,7 +107,7 @@ class Spectra:
                 if (found := pieces.read(file)) is not None:
                     self._take(found)
                     continue
-                if begun:
+                if kept:
                     self.progress.give_way()
                 start = time.perf_counter()
                 if self.spec.fit == "once":
@@ -119,8 +119,7 @@ class Spectra:
                 done = time.perf_counter()
                 self.shares[-1] |= {"train_seconds": trained - start, "seconds": done - trained}
                 spent = {"seconds": done - start, "hvps": self.products - products}
-                pieces.write(file, Result(self.spec.model_dump(mode="json"), self._tables(last=True), spent))
-                begun = True
+                kept = pieces.write(file, Result(self.spec.model_dump(mode="json"), self._tables(last=True), spent))
                 self.progress.partial("shares", lambda: pd.DataFrame(self.shares))
         return Result(
             {"experiment": self.spec.experiment, **self.spec.model_dump(mode="json")},

@@ -221,3 +221,8 @@ def test_a_run_gives_way_between_its_cells_and_goes_on_to_the_same_answer(monkey
     assert len(solved) == 2  # the other cells are those of the smaller question
     again = larger.table[larger.table["mr"] != 20].reset_index(drop=True)
     pd.testing.assert_frame_equal(again, undisturbed.table)
+
+
+def test_a_run_whose_cells_cannot_be_kept_does_not_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "write", lambda path, piece: False)
+    assert len(criteria.run(ask(seed=8), Busy()).table)  # it would begin anew for ever

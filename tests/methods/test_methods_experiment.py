@@ -280,3 +280,8 @@ def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path, monkeypatch
     pieces.write(path, Result({"experiment": "methods"}, {"points": pd.DataFrame()}, {}))
     assert pieces.read(path) is None
     assert any("long runs are not kept" in sentence for sentence in notices.said())
+
+
+def test_a_run_whose_parts_cannot_be_kept_does_not_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "write", lambda path, piece: False)
+    assert len(methods.run(ask(seeds=2, methods=("gradient",), seed=15, mrs=(10, 40)), Busy(0)).table)

@@ -187,3 +187,8 @@ def test_a_run_gives_way_between_its_parts_and_goes_on_to_the_same_answer(fit: s
         pd.testing.assert_frame_equal(
             table.drop(columns=own, errors="ignore"), expected.drop(columns=own, errors="ignore"), rtol=1e-5, atol=1e-9
         )
+
+
+def test_a_run_whose_parts_cannot_be_kept_does_not_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "write", lambda path, piece: False)
+    assert len(run(ask(alphas=(0.0, 0.003), seed=6), Busy()).table)
