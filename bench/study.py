@@ -441,7 +441,7 @@ def figure(folder: Path, out: Path, browser: str) -> None:
 
 
 def drawing(lines: pd.DataFrame) -> go.Figure:
-    """A row per scenario. Left: step counts and dampings of the exact Hessian; right: cheaper curvature and its time."""
+    """A row per scenario. Left: step counts and dampings of the exact Hessian; right: cheaper curvature and time."""
     tables = dict(list(summary(lines).groupby("scenario")))
     halves = ("exact Hessian: products of a solve", "cheaper curvature: seconds of a solve")
     picture = make_subplots(
