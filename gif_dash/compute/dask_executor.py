@@ -7,8 +7,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -204,11 +204,14 @@ class DaskExecutor:
             asynchronous=True,
         )
         client = Client(cluster, asynchronous=True, security=security)  # type: ignore[no-untyped-call]
+        with _environment_kept(self._environment):
+            await cluster
         async with cluster, client:
             self._scheduler = scheduler = cluster.scheduler
             assert scheduler is not None
             scheduler.http_server.stop()  # Dask's pages about the cluster, which nobody is to see
             yield client
+        _put_back()  # workers that were started again have left theirs
 
     async def _follow_cluster(self, cluster: Cluster) -> None:
         """Be a client of somebody else's cluster; a scheduler that goes away is waited for.
@@ -360,6 +363,32 @@ class DaskExecutor:
 class Unreachable(Exception):
     """One sentence: a foreign cluster is not there."""
 
+
+@contextmanager
+def _environment_kept(names: Iterable[str]) -> Iterator[None]:
+    """Dask writes its workers' variables into this process, too, and lets what it finds there go before what is asked.
+
+    So each name has the value that it had before any cluster of this process, on the way in and out.
+    """
+    for name in (*names, "PYTHONHASHSEED"):
+        _found.setdefault(name, os.environ.get(name))
+    _put_back()
+    try:
+        yield
+    finally:
+        _put_back()
+
+
+def _put_back() -> None:
+    for name, value in _found.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+#: Values of the workers' variables in this process before its first cluster; None: not set.
+_found: dict[str, str | None] = {}
 
 _QUIET_ENVIRONMENT = {"DASK_LOGGING__VERSION": "1", "DASK_LOGGING__INCREMENTAL": "True"}
 

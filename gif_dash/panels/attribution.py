@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ipywidgets
 import pandas as pd
 
-from gif_dash.catalog import SCENARIOS
 from gif_dash.figures import attribution as pictures
 from gif_dash.figures import image_removal as removed
 from gif_dash.figures.tables import duration
@@ -32,6 +31,7 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
 
     spec_class: ClassVar[type[Spec]] = AttributionSpec
     title = "Images"
+    prompt = "Press Run to score the training images"
     intro = (
         "<p>Choose a test image. <b>Which training images speak for its class, and which against it?</b> Influence "
         "answers for all of them with one solve and one pass. Choose some of them, remove them, and see what the "
@@ -87,16 +87,6 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
         if any(name not in known for name in self.spec.layers):
             changed["layers"] = []
         return changed
-
-    def may_run_alone(self) -> bool:
-        """The training images of a large scenario are scored for whoever presses Run."""
-        entry = SCENARIOS.get(self.spec.scenario)
-        return super().may_run_alone() and (entry is None or entry.quick)
-
-    def opened(self) -> None:
-        super().opened()
-        if self.result is None and not self.bar.running and not self.bar.error and not self.waits:
-            self.bar.primary, self.bar.status = True, "Press Run to score the training images"
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

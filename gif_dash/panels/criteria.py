@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ipywidgets
 import pandas as pd
 
-from gif_dash.catalog import SCENARIOS
 from gif_dash.figures import criteria as pictures
 from gif_dash.figures import criteria_tables as tables
 from gif_dash.figures import criteria_words as words
@@ -33,6 +32,7 @@ class CriteriaPanel(ScenarioPanel[CriteriaSpec]):
 
     spec_class: ClassVar[type[Spec]] = CriteriaSpec
     title = "Criteria"
+    prompt = "Press Run to compute the cells"
     intro = (
         "<p>Only a share of the parameters may change, the <b>modification ratio</b> MR. Does it matter which? Every "
         "cell is a class removal of its own, with the parameters chosen by one criterion; lowest‑k are negative "
@@ -82,16 +82,6 @@ class CriteriaPanel(ScenarioPanel[CriteriaSpec]):
             self._draw_chart()
             self._say()
         self.context.ticker.soon(self.state_changed)
-
-    def may_run_alone(self) -> bool:
-        """Two dozen cells of a large network take minutes: those are for whoever presses Run."""
-        entry = SCENARIOS.get(self.spec.scenario)
-        return super().may_run_alone() and (entry is None or entry.quick)
-
-    def opened(self) -> None:
-        super().opened()
-        if self.result is None and not self.bar.running and not self.bar.error and not self.waits:
-            self.bar.primary, self.bar.status = True, "Press Run to compute the cells"
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ipywidgets
 import pandas as pd
 
-from gif_dash.catalog import SCENARIOS
 from gif_dash.figures import mislabelled as pictures
 from gif_dash.figures.chart import Chart
 from gif_dash.panels.bars import html
@@ -32,6 +31,7 @@ class MislabelledPanel(ScenarioPanel[MislabelledSpec]):
 
     spec_class: ClassVar[type[Spec]] = MislabelledSpec
     title = "Mislabelled"
+    prompt = "Press Run to find the wrong labels"
     intro = (
         "<p>Some training images get a wrong label, and the network learns them, too. Inspect the images in the order "
         "of their <b>self-influence</b>: how many of the wrong labels are found? Those are corrected, and the network "
@@ -55,16 +55,6 @@ class MislabelledPanel(ScenarioPanel[MislabelledSpec]):
 
     def extra_state(self) -> dict[str, str]:
         return {"at": f"{self.chart.position:.4g}"} if self.chart.position != START else {}
-
-    def may_run_alone(self) -> bool:
-        """The networks of a large scenario take minutes to train: those are for the command line."""
-        entry = SCENARIOS.get(self.spec.scenario)
-        return super().may_run_alone() and (entry is None or entry.quick)
-
-    def opened(self) -> None:
-        super().opened()
-        if self.result is None and not self.bar.running and not self.bar.error and not self.waits:
-            self.bar.primary, self.bar.status = True, "Press Run to find the wrong labels"
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

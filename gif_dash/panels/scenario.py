@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gif_dash import recorded
+from gif_dash.catalog import SCENARIOS
 from gif_dash.figures import recorded as recorded_words
 from gif_dash.panels.asking import Asking
 from gif_dash.panels.bars import Fold
@@ -25,6 +26,10 @@ class ScenarioPanel(JobPanel[S]):
     chosen one with their pictures. Classes that another scenario does not have are replaced. Of a scenario that is not
     prepared here, what was recorded can be looked at.
     """
+
+    #: Said where the first question of a large scenario takes minutes and is left to whoever presses Run; empty where
+    #: it is asked at once.
+    prompt: ClassVar[str] = ""
 
     def __init__(self, context: Context) -> None:
         self.offers: dict[str, Offer] = {}
@@ -105,6 +110,8 @@ class ScenarioPanel(JobPanel[S]):
         elif self.card is not None and any(getattr(asked, name) != getattr(first, name) for name in changes):
             last = len(self.card.classes) - 1
             self.bar.error = f"The link was not followed in one point: classes go from 0 to {last}."
+        if self.prompt and self.result is None and not (self.bar.running or self.bar.error or self.waits):
+            self.bar.primary, self.bar.status = True, self.prompt
 
     def update(self, before: S) -> None:
         if self._scenario() != before.scenario:  # type: ignore[attr-defined]
@@ -142,8 +149,9 @@ class ScenarioPanel(JobPanel[S]):
                 self.run()
 
     def may_run_alone(self) -> bool:
-        offer = self.offers.get(self._scenario())
-        return offer is None or offer.state != "command"
+        offer, entry = self.offers.get(self._scenario()), SCENARIOS.get(self._scenario())
+        large = bool(self.prompt) and entry is not None and not entry.quick
+        return not large and (offer is None or offer.state != "command")
 
     def refresh_offers(self) -> None:
         """What is known of the scenarios goes into the form."""

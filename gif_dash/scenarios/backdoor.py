@@ -12,11 +12,11 @@ from typing import Any
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from gif_dash.influence import Examples
 from gif_dash.progress import Progress
 from gif_dash.scenarios import cards, checkpoints, data
+from gif_dash.scenarios.data import Items
 from gif_dash.scenarios.pictures import PictureExamples
 from gif_dash.scenarios.prepared import Prepared, Reference
 from gif_dash.scenarios.scenario import ScenarioError
@@ -168,21 +168,6 @@ class Stamped:
         return stamped, self.labels[indices].to(targets)
 
 
-class _Items(Dataset[tuple[Tensor, int]]):
-    """Examples one by one, for a scenario's own retrain function."""
-
-    def __init__(self, examples: Stamped) -> None:
-        self.examples = examples
-        self.targets = examples.labels.tolist()
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        inputs, _ = self.examples.batch(torch.tensor([index]))
-        return inputs[0].cpu(), self.targets[index]
-
-
 @dataclass(frozen=True)
 class Backdoor:
     """A scenario under attack.
@@ -267,7 +252,7 @@ def _derived(prepared: Prepared, train: Stamped, attack: Attack, kind: str) -> P
     made = (kind, attack, content, *(part.tolist() for part in (train.greys.black, train.greys.white)))
     return replace(
         prepared,
-        scenario=replace(scenario, name=f"{_base(scenario.name)}-{kind}", train=_Items(train)),
+        scenario=replace(scenario, name=f"{_base(scenario.name)}-{kind}", train=Items(train, train.labels)),
         train=train,
         train_labels=train.labels,
         identity=cards.digest(prepared.identity, *made),

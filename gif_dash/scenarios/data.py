@@ -60,6 +60,26 @@ class DatasetExamples:
         return _cast(inputs, self.dtype).to(self.device), targets.to(self.device)
 
 
+class Items(Dataset[tuple[Tensor, int]]):
+    """Examples one by one, for a scenario's own retrain function.
+
+    Args:
+        examples: the inputs.
+        labels: int64 (N,), CPU.
+    """
+
+    def __init__(self, examples: Examples, labels: Tensor) -> None:
+        self.examples = examples
+        self.targets = labels.tolist()
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        inputs, _ = self.examples.batch(torch.tensor([index]))
+        return inputs[0].cpu(), self.targets[index]
+
+
 def prepare(
     dataset: Dataset[Any],
     what: str,

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from gif_dash.influence.examples import Examples
 from gif_dash.progress import Progress
 from gif_dash.scenarios import cards, checkpoints
+from gif_dash.scenarios.data import Items
 from gif_dash.scenarios.prepared import Prepared, Reference
 from gif_dash.scenarios.scenario import ScenarioError
 
@@ -36,21 +36,6 @@ class Relabelled:
     def batch(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         inputs, targets = self.examples.batch(indices)
         return inputs, self.labels[indices].to(targets)
-
-
-class _Items(Dataset[tuple[Tensor, int]]):
-    """Examples one by one, for a scenario's own retrain function."""
-
-    def __init__(self, examples: Relabelled) -> None:
-        self.examples = examples
-        self.targets = examples.labels.tolist()
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        inputs, _ = self.examples.batch(torch.tensor([index]))
-        return inputs[0].cpu(), self.targets[index]
 
 
 def flipped(labels: Tensor, classes: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -91,7 +76,9 @@ def relabelled(prepared: Prepared, labels: Tensor) -> Prepared:
     return replace(
         prepared,
         scenario=replace(
-            scenario, name=f"{scenario.name.removesuffix('-relabelled')[:60]}-relabelled", train=_Items(train)
+            scenario,
+            name=f"{scenario.name.removesuffix('-relabelled')[:60]}-relabelled",
+            train=Items(train, train.labels),
         ),
         train=train,
         train_labels=labels,

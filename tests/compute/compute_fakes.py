@@ -109,6 +109,7 @@ def run(spec: FakeSpec, progress: Progress) -> Result:
         progress.partial("counts", lambda: pd.DataFrame(rows))
     table = pd.DataFrame(rows).assign(text=[f"Zeile {row['step']} – ✓" for row in rows])
     provenance = {"seconds": 0.5, "nan": math.nan, "inf": -math.inf, "pid": os.getpid()}
+    provenance["threads"] = os.environ.get("GIF_DASH_THREADS")
     return Result({"experiment": spec.experiment, **spec.model_dump(mode="json")}, {"counts": table}, provenance)
 
 

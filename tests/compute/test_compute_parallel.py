@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,3 +69,14 @@ def test_a_cell_that_fails_does_not_stop_the_others_and_who_leaves_keeps_what_is
     rest = parallel.run_cells(many, Silent(), workers=1)
     assert rest.outcomes[0].stored
     assert not rest.failed
+
+
+def test_workers_of_a_later_grid_are_its_own(tmp_path: Path) -> None:
+    """Dask keeps the first workers' variables in the process, where they would go before those of the next."""
+    before = dict(os.environ)
+    for threads in (1, 2):
+        found = parallel.run_cells(listed(tmp_path, (threads,), steps=2), Silent(), workers=1, threads=threads)
+        [outcome] = found.outcomes
+        assert outcome.result is not None
+        assert outcome.result.provenance["threads"] == str(threads)
+    assert dict(os.environ) == before
