@@ -20,5 +20,5 @@ def test_clicks_are_answered_while_grids_run(monkeypatch: pytest.MonkeyPatch, tm
     idle, busy = (values[case, "click until it runs"] for case in ("idle worker", "two grids running"))
     assert 0 < idle.value < 2
     assert idle.value < busy.value
-    assert busy.note == "2 of 2 grids still running after the last"
+    assert busy.note == "meanwhile 0 of 2 grids finished"
     assert all(row.value <= values[row.case, f"{row.what}, longest"].value for row in (idle, busy))
