@@ -222,7 +222,6 @@ def test_a_kernel_that_died_while_it_waited_is_given_to_nobody(tmp_path: Path) -
     try:
         (kernel,) = until(served.kernels, 20, "one kernel waits")
         until(lambda: "pool of plain.ipynb is filled" in served.log, 20, "it is ready")
-        time.sleep(2)  # Voila says so a moment before its page is made; a death in between is the page's own failure
         kernel.kill()
         until(lambda: not served.kernels(), 5, "it is dead")
         _, _, page = ask(served, "/?tab=toy")
