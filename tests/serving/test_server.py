@@ -230,7 +230,6 @@ def test_a_kernel_that_died_while_it_waited_is_given_to_nobody(tmp_path: Path) -
     try:
         (kernel,) = until(served.kernels, 20, "one kernel waits")
         until(lambda: "pool of plain.ipynb is filled" in served.log, 20, "it is ready")
-        time.sleep(2)
         kernel.kill()
         until(lambda: ended(kernel), 5, "it is dead")
         _, _, page = ask(served, "/?tab=toy")
