@@ -74,17 +74,20 @@ def score(ranking: str, value: float) -> str:
     return f"+{text}" if value > 0 else text
 
 
-def content(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> dict[str, Any]:
+def content(
+    tables: Mapping[str, pd.DataFrame], classes: Sequence[str], before: pd.DataFrame | None = None
+) -> dict[str, Any]:
     """What the page draws, as plain values.
 
     Args:
         tables: of the result, or of one that is under way.
         classes: the classes' names.
+        before: table ``scores`` of the run before, about the same training images.
 
     Returns:
         query (index, url, label, predicted, wrong, words), gallery (index, url, says, wrong, title), rankings (key,
         label, unit, sides: title and tiles of index, url, label, score, words), and plot (index, title, loss and, by
-        ranking, score of some training images).
+        ranking, score of some training images, and what it was in the run before).
     """
     asked = tables["query"].iloc[0]
     pictures = {(row.kind, row.index_): row.url for row in _pictures(tables).itertuples()}
@@ -119,7 +122,7 @@ def content(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> dict[
         },
         "gallery": gallery,
         "rankings": rankings,
-        "plot": _plot(tables, classes),
+        "plot": _plot(tables, classes, before),
     }
 
 
@@ -158,7 +161,9 @@ def _tile(
     }
 
 
-def _plot(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> dict[str, Any]:
+def _plot(
+    tables: Mapping[str, pd.DataFrame], classes: Sequence[str], before: pd.DataFrame | None = None
+) -> dict[str, Any]:
     """Some points of the score plot: all of them if they are few."""
     scores = tables["scores"]
     names = [str(key) for key in dict.fromkeys(tables["shown"]["ranking"])]
@@ -170,11 +175,14 @@ def _plot(tables: Mapping[str, pd.DataFrame], classes: Sequence[str]) -> dict[st
         drawn = np.random.default_rng(0).choice(others, max(0, min(len(others), POINTS - len(kept))), replace=False)
         chosen = np.sort(np.concatenate([kept, drawn]))
     part = scores.iloc[chosen]
+    known = [] if before is None else [key for key in names if key in before]
+    ghosts = {key: [_finite(value) for value in before[key].iloc[chosen]] for key in known}
     return {
         "index": [int(index) for index in part["train_index"]],
         "title": [_says(classes, row) for row in part[["label", "predicted"]].to_dict("records")],
         "loss": [_finite(value) for value in part["loss"]],
         "scores": {key: [_finite(value) for value in part[key]] for key in names},
+        "before": ghosts,
         "all": len(scores),
     }
 

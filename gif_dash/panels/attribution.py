@@ -46,6 +46,7 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
     def __init__(self, context: Context) -> None:
         guard = context.reporter.guard
         self.images = ImagesWidget(guard(self._query), guard(self._remove), guard(self._stop_removal))
+        self.before: Result | None = None  #: the answer whose scores are the ghost
         self.removal: Result | None = None  #: of the images that were removed last
         self.removal_ticket = ""
         super().__init__(context)
@@ -117,7 +118,7 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
 
     def show_partial(self, tables: Mapping[str, pd.DataFrame]) -> None:
         if self.card is not None and all(name in tables for name in NEEDED):
-            self.images.content = pictures.content(tables, self.card.classes)
+            self.images.content = pictures.content(tables, self.card.classes, self._scores_of(self.result, tables))
 
     def show_result(self, result: Result) -> None:
         before, self.result = self.result, result
@@ -126,7 +127,9 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
         count = int(result.provenance["n"])
         if any(index >= count for index in self.images.selected):
             self.images.selected = [index for index in self.images.selected if index < count]
-        self.images.content = pictures.content(result.tables, [str(entry) for entry in result.provenance["classes"]])
+        if before is not None and before.spec != result.spec:
+            self.before = before
+        self._draw(result)
         self._say(result)
         if before is None or before.tables["query"].iloc[0]["index"] != result.tables["query"].iloc[0]["index"]:
             self._forget_removal()
@@ -143,8 +146,21 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
 
     def stopped(self) -> None:
         if self.result is not None:
-            classes = [str(entry) for entry in self.result.provenance["classes"]]
-            self.images.content = pictures.content(self.result.tables, classes)
+            self._draw(self.result)
+
+    def _draw(self, result: Result) -> None:
+        """The answer, with the scores of the one before as a ghost."""
+        classes = [str(entry) for entry in result.provenance["classes"]]
+        self.images.content = pictures.content(result.tables, classes, self._scores_of(self.before, result.tables))
+
+    @staticmethod
+    def _scores_of(before: Result | None, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+        """The scores of an earlier answer if they are about the training images of these tables."""
+        if before is None:
+            return None
+        scores = before.tables["scores"]
+        same = len(scores) == len(tables["scores"]) and bool((scores["loss"] == tables["scores"]["loss"]).all())
+        return scores if same else None
 
     def _view_changed(self) -> None:
         if self._built and self.result is not None:

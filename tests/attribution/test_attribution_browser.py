@@ -101,6 +101,20 @@ def test_test_image_is_asked_about(page: Any) -> None:
     assert page.evaluate("sent") == [{"do": "query", "index": index}]
 
 
+def test_the_run_before_is_drawn_faintly(page: Any) -> None:
+    assert page.locator(".gd-ghostpoint").count() == 0
+    scores = answer().table
+    before = scores.assign(influence=scores["influence"] * 3)
+    page.evaluate(
+        "content => model.set('content', content)", content(answer().tables, ["left", "middle", "<right>"], before)
+    )
+    assert page.locator(".gd-ghostpoint").count() == page.locator(".gd-point").count() == 90
+    assert "faint: the run before" in page.locator(".gd-scoreplot figcaption").inner_text()
+    page.get_by_role("radio", name="own loss").check(force=True)
+    first, ghost = (page.locator(each).first.bounding_box() for each in (".gd-point", ".gd-ghostpoint"))
+    assert abs(first["x"] + first["width"] / 2 - ghost["x"] - ghost["width"] / 2) < 1, "the same score, the same place"
+
+
 def test_line_around_points_chooses_them_and_a_press_drops_one(page: Any) -> None:
     box = page.locator(".gd-plotbox svg").bounding_box()
     corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]

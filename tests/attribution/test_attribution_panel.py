@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from urllib.parse import parse_qsl
 
@@ -74,6 +75,26 @@ def test_unknown_question_is_computed_alone() -> None:
     client.views["ticket-1"] = View("done", seconds=2.0, result=answer())
     panel.context.ticker.tick()
     assert panel.bar.status == "Done in 2.0 s"
+
+
+def test_the_run_before_stays_as_a_ghost_where_it_is_about_the_same_images() -> None:
+    client = answered()
+    panel = opened(client)
+    assert panel.images.content["plot"]["before"] == {}
+    first, other = deepcopy(answer()), deepcopy(answer())
+    other.table["influence"] *= 2
+    other.spec["iterations"] = 7
+    panel.show_result(other)
+    drawn = panel.images.content["plot"]
+    assert drawn["before"]["influence"] == first.table["influence"].tolist()
+    assert drawn["scores"]["influence"] == (2 * first.table["influence"]).tolist()
+    panel.show_result(other)
+    assert panel.images.content["plot"]["before"]["influence"] == first.table["influence"].tolist(), "not of itself"
+    elsewhere = deepcopy(answer())
+    elsewhere.table["loss"] += 1
+    elsewhere.spec["iterations"] = 8
+    panel.show_result(elsewhere)
+    assert panel.images.content["plot"]["before"] == {}, "other training images"
 
 
 def test_pressed_test_image_is_asked_about() -> None:

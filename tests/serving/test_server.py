@@ -218,7 +218,7 @@ def test_a_visitor_who_leaves_at_once_leaves_no_kernel(tmp_path: Path, pool: int
 
 
 def ended(process: psutil.Process) -> bool:
-    """Whether its parent can see that it is dead: for some milliseconds it has no command line any more, but threads."""
+    """Whether its parent can see that it is dead: before, it has threads and no command line for some milliseconds."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
     except psutil.NoSuchProcess:

@@ -157,7 +157,9 @@ function render({ model, el }) {
     const scores = data.scores[shown.key];
     const places = scores.map((_, place) => place).filter((place) => scores[place] !== null && data.loss[place] !== null);
     if (!places.length) return;
-    const xs = places.map((place) => scores[place]);
+    const ghosts = data.before?.[shown.key];
+    const faint = ghosts ? places.filter((place) => ghosts[place] !== null) : [];
+    const xs = [...places.map((place) => scores[place]), ...faint.map((place) => ghosts[place])];
     const low = Math.min(0, ...xs), high = Math.max(0, ...xs);
     const pad = (high - low || 1) * 0.04;
     const floor = Math.max(1e-8, Math.min(...places.map((place) => data.loss[place]).filter((loss) => loss > 0)));
@@ -179,6 +181,7 @@ function render({ model, el }) {
     }
     svg.append(draw("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, shown.label));
     svg.append(draw("text", { x: 12, y: (HEIGHT - BOTTOM) / 2, transform: `rotate(-90 12 ${(HEIGHT - BOTTOM) / 2})`, "text-anchor": "middle" }, "own loss"));
+    for (const place of faint) svg.append(draw("circle", { cx: toX(ghosts[place]).toFixed(1), cy: toY(data.loss[place]).toFixed(1), r: 2.2, class: "gd-ghostpoint" }));
     for (const place of places) {
       const x = toX(scores[place]), y = toY(data.loss[place]);
       const side = scores[place] > 0 ? "for" : "against";
@@ -192,7 +195,7 @@ function render({ model, el }) {
     lassoing(svg, lasso, tip);
     const many = points.length < data.all ? ` (${points.length} of ${data.all} drawn)` : "";
     plot.append(
-      make("figcaption", "", {}, `All training images${many}: draw a line around some to choose them, press one to choose or drop it`),
+      make("figcaption", "", {}, `All training images${many}: draw a line around some to choose them, press one to choose or drop it${faint.length ? "; faint: the run before" : ""}`),
       make("div", "gd-plotbox", {}, svg, tip),
     );
   }
