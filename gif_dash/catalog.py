@@ -20,7 +20,7 @@ FOLDER, NETWORK, IMAGE_SIZE, ADD = "GIF_DASH_FOLDER", "GIF_DASH_NETWORK", "GIF_D
 
 #: Which recipe the large networks are trained by, and its values: the first is meant if it is not set.
 RECIPE = "GIF_DASH_RECIPE"
-RECIPES = ("short", "full")
+RECIPES = ("short", "short-bfloat16", "full")
 
 #: The flags of the command line that set them.
 FLAGS = {"folder": FOLDER, "network": NETWORK, "image-size": IMAGE_SIZE, "add": ADD, "recipe": RECIPE}

@@ -147,7 +147,12 @@ def _own(command: Callable[..., None]) -> Callable[..., None]:
         ("network", str, "NAME", f"for --folder: {', '.join(catalog.NETWORKS)} or package.module:function"),
         ("image-size", click.IntRange(min=1), "PIXELS", "for --folder: shorter side of the pictures"),
         ("add", str, "package.module:function", "a function that makes a Scenario of yours (repeatable)"),
-        ("recipe", str, "|".join(catalog.RECIPES), "of the large networks: short without a GPU (the default), or full"),
+        (
+            "recipe",
+            str,
+            "|".join(catalog.RECIPES),
+            "of the large networks: short (the default; in bfloat16 if the processor has it), or full with a GPU",
+        ),
     )
 
     @wraps(command)

@@ -67,7 +67,7 @@ def architecture(model: nn.Module) -> str:
 
 
 #: Fields that came later: at their default they are left out of hashes, so that checkpoints made before still hold.
-_LATER = {"nesterov": False, "augment": "none"}
+_LATER = {"nesterov": False, "augment": "none", "precision": "float32"}
 
 
 def recipe_text(recipe: Recipe | None) -> str:

@@ -6,7 +6,7 @@ import copy
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -136,6 +136,13 @@ def rate(recipe: Recipe, step: int, total: int) -> float:
     return recipe.lr * 0.5 * (1 + math.cos(math.pi * (step - rise) / (total - rise)))
 
 
+def layers_in(recipe: Recipe, where: torch.device) -> AbstractContextManager[object]:
+    """The precision that the recipe asks of the layers."""
+    if recipe.precision == "float32":
+        return nullcontext()
+    return torch.autocast(where.type, torch.bfloat16)
+
+
 def train(
     model: nn.Module,
     loss: Loss,
@@ -191,8 +198,10 @@ def train(
                 inputs, targets = examples.batch(chunk)
                 # Forked at every step, not around the whole training: a notebook's own use of the random state
                 # goes on meanwhile in another thread, and neither may see the other.
-                with seeded(int(torch.randint(2**62, (), generator=noise))):
+                with seeded(int(torch.randint(2**62, (), generator=noise))), layers_in(recipe, inputs.device):
                     outputs = model(moved(inputs, recipe.augment))
+                if recipe.precision == "bfloat16":
+                    outputs = outputs.float()  # the loss is taken in full precision
                 optimizer.zero_grad(set_to_none=True)
                 torch.autograd.backward(loss(outputs, targets, reduction="none").mean())
                 optimizer.step()

@@ -150,12 +150,37 @@ def test_recipes_of_before_keep_their_text() -> None:
     assert "augment" in cards.recipe_text(VGG11["short"])
 
 
+def test_training_in_bfloat16_rounds_the_layers_and_nothing_else() -> None:
+    """One step from the same start: parameters stay float32, and the gradient is off by bfloat16's rounding."""
+    generator = torch.Generator().manual_seed(0)
+    examples = TensorExamples(torch.randn(32, 1, 8, 8, generator=generator), torch.arange(32) % 3, torch.device("cpu"))
+    recipe = Recipe("sgd", lr=0.1, epochs=1, batch=32, momentum=0.0, warmup=0.0)
+    start = flat(training.build(network, 5))
+    moves = {}
+    for precision in ("float32", "bfloat16"):
+        model = training.build(network, 5)
+        asked = replace(recipe, precision=precision)
+        training.train(model, F.cross_entropy, examples, torch.arange(32), asked, 5, Silent(), "")
+        assert all(value.dtype == torch.float32 for value in model.state_dict().values() if value.is_floating_point())
+        moves[precision] = flat(model) - start
+    error = float((moves["bfloat16"] - moves["float32"]).norm() / moves["float32"].norm())
+    assert 1e-5 < error < 2**-5, "bfloat16 has eight bits"
+    assert "bfloat16" in VGG11["short-bfloat16"].describe()
+    assert VGG11["short-bfloat16"] == replace(VGG11["short"], precision="bfloat16")
+    assert cards.recipe_text(VGG11["short-bfloat16"]) != cards.recipe_text(VGG11["short"])
+
+
+def flat(model: nn.Module) -> Tensor:
+    return torch.cat([value.detach().flatten() for value in model.parameters()])
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
         ({"nesterov": True, "momentum": 0.0}, "nesterov goes with"),
         ({"nesterov": True, "optimizer": "adam"}, "nesterov goes with"),
         ({"augment": "rotate"}, "augment is"),
+        ({"precision": "float16"}, "precision is"),
     ],
 )
 def test_recipes_that_cannot_be(change: dict[str, object], sentence: str) -> None:
@@ -240,10 +265,11 @@ RECIPES = [
     Recipe("sgd", lr=0.05, epochs=4, batch=8, nesterov=True, augment="crop", weight_decay=1e-3),
     Recipe("sgd", lr=0.05, epochs=4, batch=8, momentum=0.0),
     Recipe("adam", lr=0.01, epochs=4, batch=8),
+    Recipe("sgd", lr=0.05, epochs=4, batch=8, precision="bfloat16"),
 ]
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=["nesterov", "plain", "adam"])
+@pytest.mark.parametrize("recipe", RECIPES, ids=["nesterov", "plain", "adam", "bfloat16"])
 def test_an_interrupted_training_ends_where_an_uninterrupted_one_does(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
