@@ -45,13 +45,14 @@ NEAR = 0.1
 
 
 def picture(spec: LineSpec) -> dict[str, Any]:
-    """What the page draws: the data as drawn, the true line, and the limits of what can be dragged. JSON values."""
+    """What the page draws: the data as drawn, the true line, the test point of a reset, and the limits of dragging. JSON values."""
     x, y = drawn(spec)
     return {
         "x": x.tolist(),
         "y": y.tolist(),
         "slope": line.TRUE_SLOPE,
         "intercept": line.TRUE_INTERCEPT,
+        "test": [LineSpec().test_x, LineSpec().test_offset],
         "decay": spec.decay,
         "farthest": [FARTHEST_X, FARTHEST_Y],
         "decimals": DECIMALS,

@@ -35,7 +35,6 @@ class LineWidget(anywidget.AnyWidget):
     Attributes:
         picture: `figures.line.picture`: the data as drawn, and the limits of what can be dragged.
         state: the fields `DRAGGED` as in the spec. The browser writes what a person drags, Python what else sets them.
-        moving: whether a point is being dragged; written by the browser.
     """
 
     _esm = STATIC / "line.js"
