@@ -12,7 +12,7 @@ import pandas as pd
 
 from gif_dash import line
 from gif_dash.experiments.line import drawn, kept, placed, target
-from gif_dash.figures.tables import Html, html_table, significant
+from gif_dash.figures.tables import html_table, significant
 from gif_dash.figures.theme import template
 from gif_dash.results import Result
 from gif_dash.specs import LineSpec
@@ -45,7 +45,7 @@ NEAR = 0.1
 
 
 def picture(spec: LineSpec) -> dict[str, Any]:
-    """What the page draws: the data as drawn, the true line, the test point of a reset, and the limits of dragging. JSON values."""
+    """What the page draws, as JSON values: data as drawn, true line, test point of a reset, limits of dragging."""
     x, y = drawn(spec)
     return {
         "x": x.tolist(),
@@ -69,17 +69,13 @@ def summary(result: Result) -> pd.DataFrame:
 def table_html(result: Result) -> str:
     """Every point as a row of an HTML table, and how to read it."""
     frame = result.table[list(TITLES)]
-    formats = {
-        name: (lambda value: significant(value, 4))
-        for name in TITLES
-        if name not in ("index", "effect")
-    }
+    formats = {name: (lambda value: significant(value, 4)) for name in TITLES if name not in ("index", "effect")}
     note = "What removing each point does to the loss of the test point"
     return html_table(frame, caption=note, titles=TITLES, formats=formats, row_header="index") + (
-        '<p class="gd-help">predicted: first order in the parameters and in the loss. 2·r<sub>t</sub>·δ: the exact step '
-        "of the parameters, the loss of the test point to first order; δ² is what that leaves out. m/(N−m)·H<sub>R</sub>"
-        "⁻¹: the influence function in its exact form, with the Hessian of the other points, and the loss measured. left "
-        "out: the line fitted again without the point.</p>"
+        '<p class="gd-help">predicted: first order in the parameters and in the loss. 2·r_t·δ: the exact step of the '
+        "parameters, the loss of the test point to first order; δ² is what that leaves out. m/(N−m)·H_R⁻¹: the "
+        "influence function in its exact form, with the Hessian of the other points, and the loss measured. left out: "
+        "the line fitted again without the point.</p>"
     )
 
 
@@ -96,15 +92,16 @@ def values(result: Result) -> dict[str, float]:
 
 
 def _who(table: pd.DataFrame, fit: dict[str, float]) -> str:
-    at = f"The test point at x = {_short(fit['test_x'])}, y = {_short(fit['test_y'])} has the loss {_n(fit['test_loss'])}."
+    place = f"x = {_short(fit['test_x'])}, y = {_short(fit['test_y'])}"
+    at = f"The test point at {place} has the loss {_n(fit['test_loss'])}."
     if not (table["influence"] != 0).any():
         return f"{at} It lies on the fitted line: to first order no point has any influence on its loss."
     said = [at]
-    for place, kind, what in (
+    for which, kind, what in (
         (table["predicted"].idxmin(), "harmful", "lower"),
         (table["predicted"].idxmax(), "helpful", "raise"),
     ):
-        row = table.loc[place]
+        row = table.loc[which]
         if row["effect"] != kind:
             said.append(f"No point is {kind}.")
             continue
@@ -131,7 +128,7 @@ def _agreement(table: pd.DataFrame, fit: dict[str, float], decay: float) -> str:
     same = int((np.sign(known["predicted"]) == np.sign(known["left_out"])).sum())
     row = known.loc[gap.abs().idxmax()]
     said = (
-        f"Prediction and leave-one-out agree within {NEAR:.0%} for {near} of {len(known)} points, and in sign for {same}. "
+        f"Prediction and leave-one-out agree within {NEAR:.0%} for {near} of {len(known)} points, in sign for {same}. "
         f"They differ most for {_point(row)}: predicted {_n(row['predicted'])}, left out {_n(row['left_out'])}. "
     )
     step = row["first_order"] - row["predicted"]
@@ -140,9 +137,10 @@ def _agreement(table: pd.DataFrame, fit: dict[str, float], decay: float) -> str:
     else:
         factor = "the Hessian of the other points and the weight decay, which stays when the point leaves"
     said += (
-        f"Of the gap, {_n(step)} comes from {factor}, and {_n(row['square'])} from δ², as the step δ = "
-        f"{_n(_shift(row, fit))} of the prediction is too long for a straight line: the loss cannot fall below 0."
+        f"Of the gap, {_n(step)} comes from {factor}, and {_n(row['square'])} from δ², as the prediction moves by δ = "
+        f"{_n(_shift(row, fit))} and the test loss is a parabola, not a straight line"
     )
+    said += ": it cannot fall below 0." if row["predicted"] < -fit["test_loss"] else "."
     if undefined:
         said += f" {undefined} point{'s' if undefined > 1 else ''} cannot be left out: the others leave no unique line."
     return said
@@ -190,11 +188,22 @@ def to_plotly(result: Result, *, dark: bool = False, height: int = 520) -> go.Fi
         if not len(rows):
             continue
         sizes = 7 + 14 * np.sqrt(rows["influence"].abs() / largest)
-        texts = [f"point {index}: {kind}, I = {significant(value)}" for index, value in zip(rows["index"], rows["influence"], strict=True)]
+        texts = [
+            f"point {index}: {kind}, I = {significant(value)}"
+            for index, value in zip(rows["index"], rows["influence"], strict=True)
+        ]
         marker = {"color": colour, "symbol": symbol, "size": sizes, "line": {"color": ink, "width": 0.6}}
         hover = "%{text}<br>(%{x:.4g}, %{y:.4g})<extra></extra>"
         figure.add_scatter(
-            x=rows["x"], y=rows["y"], mode="markers", name=kind, marker=marker, text=texts, hovertemplate=hover, row=1, col=1
+            x=rows["x"],
+            y=rows["y"],
+            mode="markers",
+            name=kind,
+            marker=marker,
+            text=texts,
+            hovertemplate=hover,
+            row=1,
+            col=1,
         )
         figure.add_scatter(
             x=rows["predicted"],
@@ -211,7 +220,13 @@ def to_plotly(result: Result, *, dark: bool = False, height: int = 520) -> go.Fi
     if gone:
         x, y = placed(spec)
         figure.add_scatter(
-            x=x[gone], y=y[gone], mode="markers", name="removed", marker={"symbol": "circle-open", "color": faint}, row=1, col=1
+            x=x[gone],
+            y=y[gone],
+            mode="markers",
+            name="removed",
+            marker={"symbol": "circle-open", "color": faint},
+            row=1,
+            col=1,
         )
     test_x, test_y = target(spec)
     figure.add_scatter(

@@ -35,6 +35,7 @@ class LineWidget(anywidget.AnyWidget):
     Attributes:
         picture: `figures.line.picture`: the data as drawn, and the limits of what can be dragged.
         state: the fields `DRAGGED` as in the spec. The browser writes what a person drags, Python what else sets them.
+        words: what is seen, as HTML, below the drawing.
     """
 
     _esm = STATIC / "line.js"
@@ -42,6 +43,7 @@ class LineWidget(anywidget.AnyWidget):
 
     picture = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
+    words = traitlets.Unicode("").tag(sync=True)
 
     def __init__(self, on_reset: Any, **traits: Any) -> None:
         super().__init__(**traits)
@@ -74,11 +76,11 @@ class LinePanel(Panel[LineSpec]):
     def build(self) -> Sequence[ipywidgets.Widget]:
         self.view = LineWidget(self.guard(self._reset), state=self._dragged())
         self.view.observe(self.guard(self._follow), "state")
-        self.words = html("", "gd-words")
         self.table = Fold("Every point as a table", self._table, guard=self.guard)
-        about = Fold("The equations, the conventions, and why the two differ", lambda: html(ABOUT, "gd-about"), guard=self.guard)
+        title = "The equations, the conventions, and why the two differ"
+        about = Fold(title, lambda: html(ABOUT, "gd-about"), guard=self.guard)
         self._compute()
-        return (self.view, self.words, self.table, about)
+        return (self.view, self.table, about)
 
     def update(self, before: LineSpec) -> None:
         self._compute()
@@ -110,7 +112,7 @@ class LinePanel(Panel[LineSpec]):
         if all(self.form.values[name] == value for name, value in self._dragged().items()):
             self.view.state = self._dragged()  # unless the person has gone on
         first, second = figures.words(self.result)
-        self.words.value = (
+        self.view.words = (
             f'<div class="gd-questions"><section><h3>Who helps, who harms?</h3><p>{first}</p></section>'
             f"<section><h3>Is the prediction what leaving out gives?</h3><p>{second}</p></section></div>"
         )

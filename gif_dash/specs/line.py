@@ -80,7 +80,9 @@ class LineSpec(Spec):
             if index in places:
                 raise ValueError(f"point {index} is moved twice")
             if not (abs(x) <= FARTHEST_X and abs(y) <= FARTHEST_Y):
-                raise ValueError(f"x goes from −{FARTHEST_X:g} to {FARTHEST_X:g}, y from −{FARTHEST_Y:g} to {FARTHEST_Y:g}")
+                raise ValueError(
+                    f"x goes from −{FARTHEST_X:g} to {FARTHEST_X:g}, y from −{FARTHEST_Y:g} to {FARTHEST_Y:g}"
+                )
             places[index] = (x, y)
         return tuple(spell(index, *place) for index, place in sorted(places.items()))
 
@@ -103,7 +105,9 @@ class LineSpec(Spec):
                     raise fault(name, f"there is no point {index}; points go from 0 to {last}")
         for index in self.outliers:
             if not -self.points <= index <= last:
-                raise fault("outliers", f"there is no point {index}; points go from 0 to {last}, or −1 to −{self.points}")
+                raise fault(
+                    "outliers", f"there is no point {index}; points go from 0 to {last}, or −1 to −{self.points}"
+                )
         if self.points - len(self.removed) < FEWEST:
             raise fault("removed", f"at least {FEWEST} points must stay")
         if self.decay == 0 and len(set(self._stay())) < 2:

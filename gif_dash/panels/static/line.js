@@ -133,7 +133,7 @@ export function analyse(points, test, decay, freedom = 1e-12) {
 
 const mn = (key) => `<mn data-n="${key}">–</mn>`;
 const row = (...cells) => `<mtr>${cells.map((cell) => `<mtd>${cell}</mtd>`).join("")}</mtr>`;
-const matrix = (...rows) => `<mrow><mo>(</mo><mtable>${rows.join("")}</mtable><mo>)</mo></mrow>`;
+const matrix = (...rows) => `<mtable class="gd-line-matrix">${rows.join("")}</mtable>`; // brackets: line.css
 const column = (a, b) => matrix(row(a), row(b));
 const grad = (of) => `<mrow><mo>∇</mo><mi>ℓ</mi><mo>(</mo>${of}<mo>)</mo></mrow>`;
 const transposed = (body) => `<msup>${body}<mi mathvariant="normal">T</mi></msup>`;
@@ -142,7 +142,7 @@ const ZI = `<msub><mi>z</mi>${mn("index")}</msub>`;
 const HINV = "<msup><mi>H</mi><mrow><mo>−</mo><mn>1</mn></mrow></msup>";
 const HAT = (name, sub) => `<msub><mover><mi>${name}</mi><mo>^</mo></mover>${sub}</msub>`;
 const equals = "<mo>=</mo>";
-const math = (label, body) => `<math display="inline" aria-label="${label}">${body}</math>`;
+const math = (label, body) => `<math display="inline" displaystyle="true" aria-label="${label}">${body}</math>`;
 const H = matrix(row(mn("h0"), mn("h1")), row(mn("h1"), mn("h2")));
 const INVERSE = matrix(row(mn("i0"), mn("i1")), row(mn("i1"), mn("i2")));
 
@@ -177,8 +177,9 @@ function render({ model, el }) {
   const help = make("p", "gd-help", { id: `${id}-help` },
     "Drag points and test point. Keys: Tab to the points, Page Up and Page Down from one to the next, arrows move it (with Shift farther), Delete takes it out or back in, Escape resets.");
   const live = make("p", "gd-line-live", { role: "status" });
+  const words = make("div", "gd-words");
   const equation = make("section", "gd-line-equation", { "aria-label": "The numbers in the equation" });
-  el.append(bar, make("div", "gd-line-views", {}, plot, bars), legend, help, equation, live);
+  el.append(bar, make("div", "gd-line-views", {}, plot, bars), legend, help, words, equation, live);
 
   let picture = model.get("picture");
   let moved = new Map();
@@ -200,6 +201,7 @@ function render({ model, el }) {
   let view = null; // elements of the plot
   let rows = null; // elements of the bars
   let width = 0;
+  let numbers = new Map(); // elements of the equation by what they show
 
   const truth = (x) => picture.slope * x + picture.intercept;
   const place = (index) => {
@@ -568,7 +570,7 @@ function render({ model, el }) {
     const label = (element, words, spot, gap) => {
       element.textContent = spot ? words : "";
       if (!spot) return;
-      const left = px(spot.x) > view.right - 120;
+      const left = px(spot.x) > view.right - 145;
       element.setAttribute("text-anchor", left ? "end" : "start");
       element.setAttribute("x", (px(spot.x) + (left ? -gap : gap)).toFixed(1));
       element.setAttribute("y", clamp(py(spot.y) + 4, 16, view.bottom - 4).toFixed(1));
@@ -576,7 +578,11 @@ function render({ model, el }) {
     const [worst, best] = [extreme(-1), extreme(1)];
     label(view.names[0], `most harmful: ${worst?.index}`, worst, 17);
     label(view.names[1], `most helpful: ${best?.index}`, best, 17);
-    label(view.names[2], "test point", { x, y: y }, 15);
+    const [name, below] = [view.names[2], py(y) + 26 < view.bottom];
+    name.textContent = "test point";
+    name.setAttribute("text-anchor", "middle");
+    name.setAttribute("x", clamp(px(x), SPACE.left + 34, view.right - 34).toFixed(1));
+    name.setAttribute("y", (py(y) + (below ? 25 : -16)).toFixed(1));
   }
 
   // --- the bars ------------------------------------------------------------------------------------------------------
@@ -659,7 +665,7 @@ function render({ model, el }) {
 
   // --- numbers -------------------------------------------------------------------------------------------------------
 
-  function buildWords() {
+  function buildLegend() {
     const key_ = (shape, words) => make("li", "", {}, shape, make("span", "", {}, words));
     const sample = (className, d) => svg("svg", "gd-swatch", { width: 28, height: 16, viewBox: "0 0 28 16", "aria-hidden": "true" }, svg("path", className, { d, transform: "translate(14,8)" }));
     legend.replaceChildren(
@@ -671,25 +677,23 @@ function render({ model, el }) {
       key_(sample("gd-line-ghost", "M-13,0H13"), "before the last move"),
       key_(sample("gd-line-truth-tick", "M0,-7V7"), "in the bars: left out"),
     );
+  }
+
+  function buildEquation() {
     const title = make("h3", "", {}, "The numbers in the equation");
     const parts = EQUATION.map(([name, body]) => {
       const part = make("div", "gd-line-part", {}, make("span", "gd-muted", {}, name));
       const holder = make("div", "gd-line-math");
       holder.innerHTML = body; // ours, without anything from people
       part.append(holder);
+      if (name === "Influence") part.classList.add("gd-line-wide");
       return part;
     });
     equation.replaceChildren(title, make("div", "gd-line-parts", {}, ...parts));
-    numbers = Map.groupBy ? Map.groupBy(equation.querySelectorAll("[data-n]"), (node) => node.dataset.n) : group(equation.querySelectorAll("[data-n]"));
+    numbers = new Map();
+    for (const node of equation.querySelectorAll("[data-n]")) numbers.set(node.dataset.n, [...(numbers.get(node.dataset.n) ?? []), node]);
   }
 
-  function group(nodes) {
-    const found_ = new Map();
-    for (const node of nodes) found_.set(node.dataset.n, [...(found_.get(node.dataset.n) ?? []), node]);
-    return found_;
-  }
-
-  let numbers = new Map();
   function write(values) {
     for (const [name, value] of Object.entries(values)) {
       for (const node of numbers.get(name) ?? []) if (node.textContent !== value) node.textContent = value;
@@ -776,7 +780,11 @@ function render({ model, el }) {
     if (Math.abs(el.clientWidth - width) > 1) build();
   });
   resized.observe(el);
-  buildWords();
+  const showWords = () => (words.innerHTML = model.get("words")); // Python's, of numbers only
+  model.on("change:words", showWords);
+  showWords();
+  buildLegend();
+  buildEquation();
   take({ moved: [], removed: [], test_x: 0, test_offset: 0, ...model.get("state") });
   build();
   return () => {
