@@ -488,6 +488,7 @@ function render({ model, el }) {
       group.dataset.what = what;
       const index = what === "test" ? null : what;
       group.addEventListener("pointerdown", (event) => startDrag(what, event));
+      group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // no scrolling
       group.addEventListener("pointerenter", () => hover(index));
       group.addEventListener("pointerleave", () => hover(null));
       group.addEventListener("keydown", (event) => key(what, event));
