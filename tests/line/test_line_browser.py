@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -305,7 +305,8 @@ def test_at_least_three_points_stay(page: Any) -> None:
 
 def test_the_served_page_follows_and_its_link_restores(visit: Visit, dashboard: Any) -> None:
     def asked(page: Any) -> LineSpec:
-        spec, sentences = spelling.from_query(LineSpec, dict(parse_qsl(urlsplit(page.url).query)))
+        query = page.evaluate("location.search.slice(1)")
+        spec, sentences = spelling.from_query(LineSpec, dict(parse_qsl(query)))
         assert sentences == []
         return spec
 
@@ -323,10 +324,10 @@ def test_the_served_page_follows_and_its_link_restores(visit: Visit, dashboard: 
     until(lambda: asked(page) == wanted, WAIT, "the address follows")
     assert_numbers(page, wanted)
     page.get_by_text("Most helpful is point 19 (x = 4.5)").wait_for()
-    again = opened("?" + urlsplit(page.url).query)
+    again = opened(page.evaluate("location.search"))
     until(lambda: "15" in again.evaluate(NUMBERS)["points"], WAIT, "it is drawn")
     assert_numbers(again, wanted)
-    noise = again.get_by_label("Noise, exact value")
+    noise = again.get_by_role("spinbutton", name="Noise, exact value")
     noise.fill("0")
     noise.press("Enter")
     quiet = LineSpec(decay=0.5, noise=0, test_offset=5, moved=("15:2.5:90",), removed=(1,))
