@@ -366,6 +366,7 @@ function render({ model, el }) {
       const [mx, my] = [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
       let best = { distance: Infinity, i: 0, key: "" };
       for (const { path } of paths) {
+        if (path.key === "retrain") continue; // PIF goes the same way
         path.points.forEach(([x, y], i) => {
           const distance = Math.hypot(px(x) - mx, py(y) - my);
           if (distance < best.distance) best = { distance, i, key: path.key };
@@ -374,7 +375,7 @@ function render({ model, el }) {
       return best;
     };
     const point = (found) => {
-      pointed = found && found.distance < NEAR && found.key !== "retrain" ? found : null;
+      pointed = found && found.distance < NEAR ? found : null;
       ringed.setAttribute("visibility", pointed ? "visible" : "hidden");
       if (pointed) {
         const [x, y] = paths.find(({ path }) => path.key === pointed.key).path.points[pointed.i];
@@ -384,7 +385,7 @@ function render({ model, el }) {
     };
     const press = (event) => {
       const found = nearest(event);
-      if (found.distance < NEAR && found.key !== "retrain") choose(found.key);
+      if (found.distance < NEAR) choose(found.key);
       go(found.i);
     };
     root.addEventListener("pointerdown", (event) => {

@@ -162,7 +162,7 @@ function pointsView(host, id, hooks) {
   };
   const toggle = (index) => {
     const out = !leaves(index);
-    if (hooks.change(changed(index, { removed: out }), () => `${words(index)}.`, true)) hooks.say("");
+    hooks.change(changed(index, { removed: out }), () => `${words(index)}.`, true);
   };
   const many = (line) => {
     const inside = [...drawn.keys()].filter((index) => {
