@@ -256,7 +256,8 @@ class ToyPanel(Panel[ToySpec]):
     def _arrange(self, before: ToySpec) -> None:
         """Show fixed fields with their values and out of reach; give the person's values back once they are free."""
         fixed = ToySpec.fixed(self.spec.variant, self.spec.data, self.spec.removal)
-        self._own.update({name: getattr(before, name) for name in fixed.keys() - self._fixed.keys()})
+        values = before.model_dump(mode="json")
+        self._own.update({name: values[name] for name in fixed.keys() - self._fixed.keys()})
         freed = {name: self._own.pop(name) for name in self._fixed.keys() - fixed.keys() if name in self._own}
         self._fixed = fixed
         if freed and self.spec != ToySpec():  # unless all was reset

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -302,20 +303,20 @@ def test_points_by_keyboard(page: Any) -> None:
     )
 
 
-#: Moves the pointer once a frame; when the trajectories had moved, and when the page was given a frame at all.
+#: Moves the pointer once a frame; gives the times of the frames in which all had followed.
 SCRIPTED = """
-([index, x, y, frames, dragging]) => new Promise((done) => {
+([index, x, y, frames]) => new Promise((done) => {
   const root = document.querySelector("svg.gd-points");
   const head = root.querySelector(`[data-index="${index}"]`); // drawn last in a frame
   const times = [];
   let [before, k] = [head.getAttribute("transform"), 0];
   const beat = (now) => {
     const place = head.getAttribute("transform");
-    if (place !== before || !dragging) times.push(now);
+    if (place !== before) times.push(now);
     before = place;
     if (++k > frames) return done(times);
     const at = { clientX: x + 40 * Math.sin(k / 6), clientY: y + 30 + 2 * k, pointerType: "mouse", buttons: 1 };
-    if (dragging) root.dispatchEvent(new PointerEvent("pointermove", { ...at, bubbles: true }));
+    root.dispatchEvent(new PointerEvent("pointermove", { ...at, bubbles: true }));
     requestAnimationFrame(beat);
   };
   requestAnimationFrame(beat);
@@ -331,8 +332,7 @@ def median_gap(times: list[float]) -> float:
 def test_a_drag_is_followed_at_25_frames_a_second(page: Any) -> None:
     """With the most points there are, every frame of a drag costs less than its 40 ms of the page's processor time.
 
-    On a machine that gives the page its frames (an idle page is measured first), that is 25 pictures a second by the
-    clock too.
+    On a machine with a processor to spare that is 25 pictures a second by the clock too.
     """
     frames = 60
     shown = opened(page, ToySpec(points=5000, outliers=1000))
@@ -344,14 +344,13 @@ def test_a_drag_is_followed_at_25_frames_a_second(page: Any) -> None:
         metrics = session.send("Performance.getMetrics")["metrics"]
         return float(next(each["value"] for each in metrics if each["name"] == "TaskDuration"))
 
-    cost, clock, idle = [], [], []
+    cost, clock = [], []
     for _ in range(3):
         x, y = place(page, index)
-        idle.append(median_gap(page.evaluate(SCRIPTED, [index, x, y, 20, False])))
         page.mouse.move(x, y)
         page.mouse.down()
         begin = spent()
-        times = page.evaluate(SCRIPTED, [index, x, y, frames, True])
+        times = page.evaluate(SCRIPTED, [index, x, y, frames])
         cost.append(1000 * (spent() - begin) / frames)
         page.keyboard.press("Escape")
         page.mouse.up()
@@ -360,9 +359,10 @@ def test_a_drag_is_followed_at_25_frames_a_second(page: Any) -> None:
         clock.append(median_gap(times))
         if cost[-1] <= 40 and clock[-1] <= 40:
             break
-    print(f"ms of processor time a frame: {cost}; by the clock: {clock}; of an idle page: {idle}")
+    print(f"ms of processor time a frame: {cost}; by the clock: {clock}")
     assert min(cost) <= 40
-    assert min(clock) <= 40 or min(idle) > 25
+    if os.getloadavg()[0] < (os.cpu_count() or 1):  # somebody else's work is not the page's
+        assert min(clock) <= 40
 
 
 # --- the solve ----------------------------------------------------------------------------------------------------------
@@ -375,6 +375,11 @@ def numbers(page: Any) -> list[list[float]]:
         ".map((table) => [...table.querySelectorAll('mtd')].map((cell) => cell.textContent))"
     )
     return [[float(text.replace("−", "-")) for text in table] for table in texts]
+
+
+def shows(page: Any, words: str) -> None:
+    """Wait until the sentence about the solve begins so."""
+    page.wait_for_function("words => document.querySelector('.gd-solve-about').textContent.startsWith(words)", arg=words)
 
 
 def same(ours: list[float], theirs: Any) -> None:
@@ -425,13 +430,12 @@ def test_pointing_at_a_step_shows_its_solve(page: Any) -> None:
     box = page.locator("[data-head=pif]").bounding_box()
     page.locator(".gd-player input").fill("20")
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    assert about.inner_text().startswith("Pointed at: PIF")
+    shows(page, "Pointed at: PIF")
     assert "100 of 200" in about.inner_text()
     assert page.locator(".gd-player input").input_value() == "20", "pointing moves nothing"
     same(numbers(page)[1], shown.panel.view.picture["solves"]["gradients"]["pif"][10])
     page.mouse.move(5, 5)
-    shown.settled()
-    assert about.inner_text() == resting
+    shows(page, resting)
 
 
 def test_the_solves_of_the_expansions_and_of_the_notebook(page: Any) -> None:
