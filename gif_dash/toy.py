@@ -11,8 +11,8 @@ With H and g the Hessian and the negative gradient of the loss over the points t
 * GIF: the x that minimises ``|H_{:J} x - g|``, the least total gradient;
 * PIF, "projected": ``[H^-1 g]_J``, the target weights of the full optimum.
 
-Beside these exact solves there are two expansions in the removed share q = m/N, of all parameters: Koh and Liang's first
-order, ``q H_D^-1 g_U``, and the second order of Basu et al. 2020, whose errors fall as q and as q².
+Beside these exact solves there are two expansions in the removed share q = m/N, of all parameters: Koh and Liang's
+first order, ``q H_D^-1 g_U``, and the second order of Basu et al. 2020, whose errors fall as q and as q².
 
 Points may be moved by hand, and taken out of the group to remove or put into it (`edited`).
 
@@ -369,9 +369,7 @@ def published_data() -> Data:
     return Data(features @ mixing, targets, 500)
 
 
-def load(
-    source: str, points: int, outliers: int, strength: float, correlation: float, noise: float, seed: int
-) -> Data:
+def load(source: str, points: int, outliers: int, strength: float, correlation: float, noise: float, seed: int) -> Data:
     """The data that a question names: ``published``, or ``drawn`` with the settings (see `draw`)."""
     return published_data() if source == "published" else draw(points, outliers, strength, correlation, noise, seed)
 
@@ -660,9 +658,7 @@ def remove_as_published() -> Trace:
     slices = last.slice(plane, base)
     five = tuple(range(FEATURES))
     share = data.outliers / len(targets)
-    solves = _solves(
-        remaining.hessian, gradients, paths, indices, share, factors=factors, moved={"pif": five}
-    )
+    solves = _solves(remaining.hessian, gradients, paths, indices, share, factors=factors, moved={"pif": five})
     return Trace(indices, ones, np.array(cuts), start, paths, remaining, plane, slices, solves, published=True)
 
 

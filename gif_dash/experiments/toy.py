@@ -20,9 +20,7 @@ def data(spec: ToySpec) -> toy.Data:
 
 def base(spec: ToySpec) -> toy.Data:
     """The points as they were drawn."""
-    return toy.load(
-        spec.data, spec.points, spec.outliers, spec.strength, spec.correlation, spec.noise, spec.seed
-    )
+    return toy.load(spec.data, spec.points, spec.outliers, spec.strength, spec.correlation, spec.noise, spec.seed)
 
 
 def trace(spec: ToySpec) -> toy.Trace:

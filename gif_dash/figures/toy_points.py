@@ -89,7 +89,7 @@ def _sample(begin: int, end: int) -> list[int]:
 
 
 def solves(trace: toy.Trace) -> dict[str, Any]:
-    """The right-hand side, the Hessian and the change of every step, in plain JSON values; see `gif_dash.toy.Solves`."""
+    """The right-hand side, Hessian and change of every step, in plain JSON values; see `gif_dash.toy.Solves`."""
     found = trace.solves
     return {
         "hessian": _rounded(found.hessian),

@@ -64,8 +64,7 @@ class PresetRow(anywidget.AnyWidget):
     def __init__(self, on_preset: Callable[[str], object]) -> None:
         super().__init__(
             presets=[
-                {"name": each.name, "title": each.title, "teaches": each.teaches, "look": each.look}
-                for each in PRESETS
+                {"name": each.name, "title": each.title, "teaches": each.teaches, "look": each.look} for each in PRESETS
             ]
         )
         self._on_preset = on_preset

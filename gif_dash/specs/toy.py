@@ -73,7 +73,7 @@ class ToySpec(Spec):
     edits: tuple[str, ...] = field(
         (),
         "Changed by hand",
-        "points changed by hand: INDEX:x2:0.5:y:-3.1:out moves a point and puts it among those to remove (in: keeps it)",
+        "changed points: INDEX:x2:0.5:y:-3.1:out moves a point and puts it among those to remove (in: keeps it)",
         max_length=toy_edits.MOST,
     )
 

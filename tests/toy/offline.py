@@ -81,7 +81,8 @@ def opened(page: Any, spec: ToySpec | None = None, width: int = 1040, dark: bool
     scheme = "dark" if dark else "light"
     page.set_content(
         f"<!doctype html><style>{css}</style><body style='margin:0;color-scheme:{scheme}'>"
-        f"<div class='gd-app' style='color-scheme:{scheme};padding:8px'><div id='toy' style='width:{width}px'></div></div>"
+        f"<div class='gd-app' style='color-scheme:{scheme};padding:8px'>"
+        f"<div id='toy' style='width:{width}px'></div></div>"
     )
     view = panel.view
     traits = {

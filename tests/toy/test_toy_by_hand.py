@@ -26,7 +26,7 @@ changes = st.builds(
 )
 
 
-# --- the spelling -------------------------------------------------------------------------------------------------------
+# --- the spelling ----------------------------------------------------------------------------------------------------
 
 
 @given(st.lists(changes, max_size=12, unique_by=lambda change: change.index))
@@ -78,7 +78,7 @@ def test_the_published_figure_cannot_be_changed() -> None:
     assert ToySpec(expansions="yes", removal="group").expansions == "yes"
 
 
-# --- the points ---------------------------------------------------------------------------------------------------------
+# --- the points ------------------------------------------------------------------------------------------------------
 
 
 def test_changed_points_are_the_points_that_are_fitted() -> None:
@@ -108,7 +108,7 @@ def test_no_changes_leave_every_number_as_it_was() -> None:
             toy.edited(plain, edits)
 
 
-# --- first and second order ---------------------------------------------------------------------------------------------
+# --- first and second order ------------------------------------------------------------------------------------------
 
 
 def ends(spec: ToySpec) -> Any:
@@ -138,7 +138,7 @@ def test_the_errors_of_the_expansions_fall_as_their_orders() -> None:
     errors: dict[int, list[float]] = {}
     for outliers in (400, 200, 100):
         drawn = toy.draw(4000, outliers, 5.0, 0.5, 1.0, 0)
-        drawn.features[: 400] *= np.array([2.0, 0.5, 1, 1, 1])  # a group unlike the rest: H_U is not H_D
+        drawn.features[:400] *= np.array([2.0, 0.5, 1, 1, 1])  # a group unlike the rest: H_U is not H_D
         trace = toy.remove_group(drawn, (0, 1), 1, expansions=True)
         truth = np.linalg.lstsq(drawn.design[outliers:], drawn.targets[outliers:], rcond=None)[0]
         way = np.linalg.norm(truth - trace.start)
@@ -151,7 +151,7 @@ def test_the_errors_of_the_expansions_fall_as_their_orders() -> None:
         assert 3.0 < second < 6.5
 
 
-# --- the lessons --------------------------------------------------------------------------------------------------------
+# --- the lessons -----------------------------------------------------------------------------------------------------
 
 
 def test_every_lesson_is_a_question_of_its_own() -> None:
@@ -174,7 +174,9 @@ def spread(spec: ToySpec) -> tuple[float, float]:
     """The largest distance of two of the three end points, and the way of PIF."""
     found = ends(spec)
     points = found.loc[list(toy.METHODS), ["weight_first", "weight_second"]].to_numpy(float)
-    return max(float(np.linalg.norm(a - b)) for a in points for b in points), float(found.loc["original", "distance_plane"])
+    return max(float(np.linalg.norm(a - b)) for a in points for b in points), float(
+        found.loc["original", "distance_plane"]
+    )
 
 
 def test_uncorrelated_all_three_end_within_sampling_error() -> None:

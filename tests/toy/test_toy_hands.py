@@ -84,7 +84,9 @@ def test_the_page_computes_what_python_computes(page: Any, name: str) -> None:
 
     def close(ours: Any, theirs: Any, what: str) -> None:
         theirs = np.asarray(theirs, dtype=float)
-        np.testing.assert_allclose(np.array(ours), theirs, rtol=1e-9, atol=1e-9 * max(1, np.abs(theirs).max()), err_msg=what)
+        np.testing.assert_allclose(
+            np.array(ours), theirs, rtol=1e-9, atol=1e-9 * max(1, np.abs(theirs).max()), err_msg=what
+        )
 
     steps = result.table
     assert set(found["paths"]) == set(steps["method"])
@@ -114,7 +116,7 @@ def test_the_page_computes_what_python_computes(page: Any, name: str) -> None:
         close(found["solves"]["expansion"][part], values, part)
 
 
-# --- by hand ------------------------------------------------------------------------------------------------------------
+# --- by hand ---------------------------------------------------------------------------------------------------------
 
 
 def place(page: Any, index: int) -> tuple[float, float]:
@@ -126,8 +128,8 @@ def place(page: Any, index: int) -> tuple[float, float]:
 def heads(page: Any) -> dict[str, list[float]]:
     """Where the trajectories end, in pixels of the plane."""
     found: dict[str, list[float]] = page.evaluate(
-        "() => Object.fromEntries([...document.querySelectorAll('[data-head]')]"
-        ".map((head) => [head.dataset.head, head.getAttribute('transform').match(/[\\d.-]+/g).slice(0, 2).map(Number)]))"
+        "() => Object.fromEntries([...document.querySelectorAll('[data-head]')].map((head) => "
+        "[head.dataset.head, head.getAttribute('transform').match(/[\\d.-]+/g).slice(0, 2).map(Number)]))"
     )
     return found
 
@@ -365,7 +367,7 @@ def test_a_drag_is_followed_at_25_frames_a_second(page: Any) -> None:
         assert min(clock) <= 40
 
 
-# --- the solve ----------------------------------------------------------------------------------------------------------
+# --- the solve -------------------------------------------------------------------------------------------------------
 
 
 def numbers(page: Any) -> list[list[float]]:
@@ -379,7 +381,9 @@ def numbers(page: Any) -> list[list[float]]:
 
 def shows(page: Any, words: str) -> None:
     """Wait until the sentence about the solve begins so."""
-    page.wait_for_function("words => document.querySelector('.gd-solve-about').textContent.startsWith(words)", arg=words)
+    page.wait_for_function(
+        "words => document.querySelector('.gd-solve-about').textContent.startsWith(words)", arg=words
+    )
 
 
 def same(ours: list[float], theirs: Any) -> None:
