@@ -15,7 +15,7 @@ from gif_dash.specs import ToySpec
 
 def data(spec: ToySpec) -> toy.Data:
     """The points that a spec asks about, changes by hand included."""
-    return toy.edited(base(spec), [toy.Edit(*edit) for edit in spec.changes()])
+    return toy.edited(base(spec), [toy.Edit(each.index, each.moved, each.removed) for each in spec.changes()])
 
 
 def base(spec: ToySpec) -> toy.Data:

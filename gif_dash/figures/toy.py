@@ -350,8 +350,8 @@ def words(result: Result) -> list[str]:
 
 def _orders(ends: pd.DataFrame) -> str:
     """How far first and second order are from retraining, in the target weights, against the whole way."""
-    whole = float(ends.loc["original", "distance_plane"])
-    shares = [float(ends.loc[name, "distance_plane"]) / whole if whole else 0.0 for name in toy.EXPANSIONS]
+    whole, *missed = ends.loc[["original", *toy.EXPANSIONS], "distance_plane"].tolist()
+    shares = [distance / whole if whole else 0.0 for distance in missed]
     return (
         f"Of the way to retraining, <b>IF</b> (first order in the removed share) misses {100 * shares[0]:.2g} %, "
         f"<b>IF2</b> (second order) {100 * shares[1]:.2g} %."

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 #: As many points may be changed by hand; a link has to hold them all.
 MOST = 400
@@ -21,12 +21,13 @@ COLUMNS = ("x1", "x2", "x3", "x4", "x5", "y")
 GRAMMAR = "write a change as INDEX:x2:0.5:y:-3.1:out, where x1 to x5, y, and out or in are optional"
 
 
-class Change(NamedTuple):
-    """One point's change: the fields of `gif_dash.toy.Edit`, in their order."""
+@dataclass(frozen=True)
+class Change:
+    """One point's change; see `gif_dash.toy.Edit`, whose fields it has."""
 
     index: int
-    moved: tuple[tuple[int, float], ...]
-    removed: bool | None
+    moved: tuple[tuple[int, float], ...] = ()
+    removed: bool | None = None
 
     def __str__(self) -> str:
         parts = [str(self.index)]
@@ -76,7 +77,7 @@ def canonical(texts: Iterable[str], outliers: int) -> tuple[str, ...]:
         if change.index in found:
             raise ValueError(f"point {change.index} is changed twice")
         if change.removed == (change.index < outliers):
-            change = change._replace(removed=None)
+            change = replace(change, removed=None)
         found[change.index] = change
     kept = [found[index] for index in sorted(found) if found[index].moved or found[index].removed is not None]
     return tuple(map(str, kept))

@@ -160,12 +160,11 @@ def test_points_changed_by_hand_come_back_with_the_link(visit: Any, dashboard: A
     page.wait_for_function("location.search.includes('correlation=0.95')")
     assert page.locator(".gd-preset[aria-pressed=true]").inner_text() == "Ill-conditioned"
     point = page.locator(".gd-point").nth(2)
-    box = point.locator(".gd-hit").bounding_box()
     index = point.get_attribute("data-index")
     point.focus()
     point.press("Space")
     page.wait_for_function("location.search.includes('edits=')")
-    assert box is not None
+    box = point.locator(".gd-hit").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()

@@ -398,7 +398,7 @@ def test_the_numbers_fill_their_equations(page: Any, removal: str) -> None:
     spec = ToySpec(removal=removal, edits=HANDS)  # type: ignore[arg-type]
     shown = opened(page, spec)
     found = trace(spec)
-    data = toy.edited(base(spec), [toy.Edit(*change) for change in spec.changes()])
+    data = toy.edited(base(spec), [toy.Edit(each.index, each.moved, each.removed) for each in spec.changes()])
     cut = int(found.removed[step])
     design, targets = data.design[cut:], data.targets[cut:]
     hessian = 2 * design.T @ design / len(targets)

@@ -125,8 +125,9 @@ function pointsView(host, id, hooks) {
       each.point.setAttribute("aria-pressed", String(out));
       each.point.setAttribute("aria-label", words(index));
     }
-    undo.hidden = !hooks.canUndo();
-    clear.hidden = !hooks.edits().size || !hooks.points().editable;
+    // Their places are kept: nothing moves under the pointer when the first change is made.
+    undo.style.visibility = hooks.canUndo() ? "" : "hidden";
+    clear.style.visibility = hooks.edits().size && hooks.points().editable ? "" : "hidden";
     move(true);
   }
 
