@@ -27,9 +27,9 @@ function encloses(line, x, y) {
 function pointsView(host, id, hooks) {
   const choice = make("select", "gd-feature", { id: `${id}-feature` }, ...[1, 2, 3, 4, 5].map((n) => make("option", "", { value: n - 1 }, `feature ${n}`)));
   const lasso = make("button", "gd-button gd-quiet", { type: "button", "aria-pressed": "false", title: "Draw around points; with a mouse, start beside a point" }, "Lasso");
-  const undo = make("button", "gd-button gd-quiet", { type: "button" }, "Undo");
-  const clear = make("button", "gd-button gd-quiet", { type: "button" }, "Clear changes");
-  const title = make("span", "", {}, make("label", "", { for: `${id}-feature` }, "The data: target against "), choice);
+  const undo = make("button", "gd-button gd-quiet", { type: "button", title: "Undo the last change by hand (Escape)" }, "Undo");
+  const clear = make("button", "gd-button gd-quiet", { type: "button", "aria-label": "Clear changes", title: "Clear all changes by hand" }, "Clear");
+  const title = make("span", "", {}, make("label", "", { for: `${id}-feature` }, "The data: target and "), choice);
   const root = svg("svg", "gd-points", { role: "group" });
   const hint = make("p", "gd-help gd-points-hint", { id: `${id}-hint` });
   const said = make("output", "gd-said", { "aria-live": "polite" });

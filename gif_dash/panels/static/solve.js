@@ -15,7 +15,12 @@ const row = (...children) => math("mrow", ...children);
 const sub = (base, below) => math("msub", typeof base === "string" ? mi(base) : base, typeof below === "string" ? mi(below) : below);
 const inverse = (base) => math("msup", base, row(mo("−"), mn("1")));
 const bracket = (...children) => row(mo("["), ...children, mo("]"));
-const norm_ = (...children) => row(mo("‖"), ...children, mo("‖"));
+const gap = () => {
+  const space = math("mspace");
+  space.setAttribute("width", "0.2em");
+  return space;
+};
+const norm_ = (...children) => row(gap(), mo("‖"), ...children, mo("‖"));
 
 const columnsOf = (part) => row(mo(":"), mi(part));
 const SYMBOLS = {
