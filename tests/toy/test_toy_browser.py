@@ -164,8 +164,11 @@ def test_points_changed_by_hand_come_back_with_the_link(visit: Any, dashboard: A
     point.focus()
     point.press("Space")
     page.wait_for_function("location.search.includes('edits=')")
-    box = point.locator(".gd-hit").bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.wait_for_timeout(300)  # the picture of the change before is in its place
+    x, y = page.evaluate(
+        "() => { const box = document.querySelectorAll('.gd-point')[2].querySelector('.gd-hit').getBoundingClientRect();"
+        " return [box.x + box.width / 2, box.y + box.height / 2]; }"
+    )
     page.mouse.move(x, y)
     page.mouse.down()
     page.mouse.move(x + 15, y + 40, steps=4)

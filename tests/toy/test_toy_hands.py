@@ -174,7 +174,7 @@ def test_a_dragged_point_is_followed_before_python_answers(page: Any) -> None:
     assert shown.panel.spec.edits == tuple(dragged)
     assert f"edits={index}%3Ax1" in shown.panel.share.query
     assert f"--edits {index}:x1:" in shown.panel.share.command
-    said = page.locator(".gd-said").inner_text()
+    said = page.locator(".gd-points-said").inner_text()
     assert said.startswith(f"Point {index}: feature 1 ")
     assert "200 of 1000 points leave" in said
     # Python's picture has its own window; the numbers beside it are the same as those that were followed
@@ -217,7 +217,7 @@ def test_clicks_and_lasso_take_points_out_and_back(page: Any) -> None:
     shown.settled()
     assert point.get_attribute("aria-pressed") == "false"
     assert point.get_attribute("aria-label").endswith("stays")
-    assert "199 of 1000 points leave" in page.locator(".gd-said").inner_text()
+    assert "199 of 1000 points leave" in page.locator(".gd-points-said").inner_text()
     shown.answer()
     assert shown.panel.spec.edits == (f"{index}:in",)
     assert page.locator(".gd-caption").inner_text() == "199 of 199 outliers removed"
@@ -253,7 +253,7 @@ def test_no_more_than_half_may_leave(page: Any) -> None:
     before = heads(page)
     page.locator(".gd-point[data-index='30']").press("Delete")
     shown.settled()
-    assert "at most 20, half of all" in page.locator(".gd-said").inner_text()
+    assert "at most 20, half of all" in page.locator(".gd-points-said").inner_text()
     assert heads(page) == before
     assert not page.evaluate("() => window.traits.hand.serial"), "Python is not asked for what cannot be"
     # a page that asks all the same gets the picture that holds
@@ -294,7 +294,7 @@ def test_points_by_keyboard(page: Any) -> None:
     page.keyboard.press("Escape")  # the toggle, and then the run of arrows
     page.keyboard.press("Escape")
     shown.settled()
-    assert page.locator(".gd-said").inner_text().startswith("Undone.")
+    assert page.locator(".gd-points-said").inner_text().startswith("Undone.")
     shown.answer()
     assert shown.panel.spec == ToySpec()
     page.locator(".gd-feature").select_option("feature 3")
@@ -303,6 +303,31 @@ def test_points_by_keyboard(page: Any) -> None:
     assert page.evaluate("() => document.querySelector('.gd-point').getAttribute('aria-label')").startswith(
         "Point 0: feature 3"
     )
+
+
+def test_a_finger_drags_a_point_and_scrolls_beside_them(page: Any) -> None:
+    shown = opened(page)
+    index = lonely(shown)
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *at: float) -> None:
+        points = [{"x": at[0], "y": at[1]}] if at else []
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    box = page.locator("svg.gd-points").bounding_box()
+    corner = (box["x"] + box["width"] - 25, box["y"] + 20)
+    touch("touchStart", *corner)
+    touch("touchMove", corner[0], corner[1] + 30)
+    touch("touchEnd")
+    x, y = place(page, index)
+    touch("touchStart", x, y)
+    for k in range(1, 5):
+        touch("touchMove", x + 5 * k, y + 15 * k)
+    touch("touchEnd")
+    shown.settled()
+    shown.answer()
+    assert len(shown.panel.spec.edits) == 1
+    assert shown.panel.spec.edits[0].startswith(f"{index}:x1:")
 
 
 #: Moves the pointer once a frame; gives the times of the frames in which all had followed.

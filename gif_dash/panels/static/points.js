@@ -32,7 +32,7 @@ function pointsView(host, id, hooks) {
   const title = make("span", "", {}, make("label", "", { for: `${id}-feature` }, "The data: target and "), choice);
   const root = svg("svg", "gd-points", { role: "group" });
   const hint = make("p", "gd-help gd-points-hint", { id: `${id}-hint` });
-  const said = make("output", "gd-said", { "aria-live": "polite" });
+  const said = make("output", "gd-points-said", { "aria-live": "polite" });
   host.replaceChildren(make("figcaption", "", {}, title, make("span", "gd-tools", {}, lasso, undo, clear)), root, said, hint);
   root.setAttribute("aria-describedby", `${id}-hint`);
 
