@@ -175,8 +175,11 @@ def test_points_changed_by_hand_come_back_with_the_link(visit: Any, dashboard: A
     page.mouse.up()
     page.wait_for_function("decodeURIComponent(location.search).includes(':y:')")
     wait_for_caption(page, "199 of 199 outliers removed")
-    page.wait_for_timeout(300)
-    query = page.evaluate("location.search")
+    query, seen = "", page.evaluate("location.search")
+    while query != seen:  # the address follows the pointer, and then comes to rest
+        query = seen
+        page.wait_for_timeout(1500)
+        seen = page.evaluate("location.search")
     edits = dict(part.split("=") for part in unquote(query[1:]).split("&"))["edits"]
     assert f"{index}:in" in edits or f"{index}:x1" in edits
     assert_numbers(page, ToySpec(correlation=0.95, edits=tuple(edits.split(","))), 20)

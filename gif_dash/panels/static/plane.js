@@ -841,6 +841,13 @@ function render({ model, el }) {
     const to = model.get("step");
     if (!saving && !playing && to >= 0 && to !== Math.round(at)) go(to);
   });
+  const away = (event) => {
+    if (!pointed || plane.contains(event.target)) return;
+    pointed = null;
+    plane.querySelector(".gd-pointed")?.setAttribute("visibility", "hidden");
+    showSolve();
+  };
+  document.addEventListener("pointermove", away); // also where the plane was drawn anew under the pointer
   const resized = new ResizeObserver(() => {
     if (Math.abs(el.clientWidth - drawn) > 1) build();
   });
@@ -855,6 +862,7 @@ function render({ model, el }) {
     clearTimeout(saving);
     clearTimeout(telling);
     cancelAnimationFrame(following);
+    document.removeEventListener("pointermove", away);
     resized.disconnect();
   };
 }

@@ -255,6 +255,10 @@ function pointsView(host, id, hooks) {
     return true;
   };
   root.addEventListener("pointercancel", drop);
+  // A finger that holds a point or draws must not scroll: pointer events come first, and know what is held.
+  for (const kind of ["touchstart", "touchmove"]) {
+    root.addEventListener(kind, (event) => held && event.cancelable && event.preventDefault(), { passive: false });
+  }
 
   let step = { index: -1, time: 0 };
   root.addEventListener("keydown", (event) => {
