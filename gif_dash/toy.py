@@ -11,6 +11,11 @@ With H and g the Hessian and the negative gradient of the loss over the points t
 * GIF: the x that minimises ``|H_{:J} x - g|``, the least total gradient;
 * PIF, "projected": ``[H^-1 g]_J``, the target weights of the full optimum.
 
+Beside these exact solves there are two expansions in the removed share q = m/N, of all parameters: Koh and Liang's
+first order, ``q H_D^-1 g_U``, and the second order of Basu et al. 2020, whose errors fall as q and as q².
+
+Points may be moved by hand, and taken out of the group to remove or put into it (`edited`).
+
 Everything is float64. Parameters are ordered weights 1 to 5, bias: p = 6.
 """
 
@@ -28,8 +33,12 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 Method = Literal["gif", "fif", "pif"]
+Expansion = Literal["koh", "if2"]
+Way = Literal["gif", "fif", "pif", "koh", "if2"]
 
 METHODS: tuple[Method, ...] = ("gif", "fif", "pif")
+#: First and second order in the share of the points that leave.
+EXPANSIONS: tuple[Expansion, ...] = ("koh", "if2")
 FEATURES = 5
 
 #: What the targets of the drawn data are made from: the linear function of the authors' first notebooks.
@@ -61,6 +70,46 @@ class Data:
     def design(self) -> Array:
         """(N, 6): the features and a column of ones for the bias."""
         return np.column_stack([self.features, np.ones(len(self.features))])
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What was done to one point by hand.
+
+    Attributes:
+        index: position of the point in the data as drawn.
+        moved: (column, value) pairs; columns 0 to 4 are the features, 5 is the target.
+        removed: whether it belongs to the points to remove; None leaves that as it was.
+    """
+
+    index: int
+    moved: tuple[tuple[int, float], ...] = ()
+    removed: bool | None = None
+
+
+@dataclass(frozen=True)
+class Solves:
+    """What the methods solved at every step, number by number.
+
+    Attributes:
+        hessian: (S, 6, 6), or (1, 6, 6) where one solve serves all steps: H of the retained points.
+        gradients: per method (S, 6) or (1, 6), the right-hand side g: minus the gradient that is left (the mean
+            gradient of the removed points, as published).
+        changes: per method (S, 6) or (1, 6), what it changes: a step, or Δ at s = 1.
+        moved: per method the positions of the parameters it moves, from 0.
+        factors: per method what its solve is multiplied by, (S,) or (1,); 1 but for the version as published.
+        expansion: for the expansions, else empty: H_D and H_U, (6, 6), g_U, ``solved`` = H_D^-1 g_U, the first order's
+            change with 1/(1-q) in it, ``first``, and ``image`` = H_D^-1 H_U first, (6,).
+        share: q = m/N.
+    """
+
+    hessian: Array
+    gradients: dict[Way, Array]
+    changes: dict[Way, Array]
+    moved: dict[Way, tuple[int, ...]]
+    factors: dict[Way, Array]
+    expansion: dict[str, Array]
+    share: float
 
 
 @dataclass(frozen=True)
@@ -131,16 +180,18 @@ class Trace:
         slices: S of them, the loss that is drawn, as a function of these two weights.
         group: the whole group leaves at once, so that `risks` and `slices` are the same at every step.
         published: as the authors' notebook draws it.
+        solves: how each step was found.
     """
 
     indices: tuple[int, int]
     scalar: Array
     removed: NDArray[np.int64]
     start: Array
-    paths: dict[Method, Array]
+    paths: dict[Way, Array]
     risks: Quadratic
     plane: tuple[int, int]
     slices: Quadratic
+    solves: Solves
     group: bool = False
     published: bool = False
 
@@ -318,6 +369,37 @@ def published_data() -> Data:
     return Data(features @ mixing, targets, 500)
 
 
+def load(source: str, points: int, outliers: int, strength: float, correlation: float, noise: float, seed: int) -> Data:
+    """The data that a question names: ``published``, or ``drawn`` with the settings (see `draw`)."""
+    return published_data() if source == "published" else draw(points, outliers, strength, correlation, noise, seed)
+
+
+def edited(data: Data, edits: Sequence[Edit]) -> Data:
+    """The data after changes by hand; the points to remove come first, in their old order.
+
+    Args:
+        data: as drawn; left as it is.
+        edits: each point at most once.
+
+    Raises:
+        ValueError: no point is left to remove, or none would stay.
+    """
+    if not edits:
+        return data
+    table = np.column_stack([data.features, data.targets])
+    removed = np.arange(len(table)) < data.outliers
+    for edit in edits:
+        for column, value in edit.moved:
+            table[edit.index, column] = value
+        if edit.removed is not None:
+            removed[edit.index] = edit.removed
+    count = int(removed.sum())
+    if not 0 < count < len(table):
+        raise ValueError("at least one point must leave, and one must stay")
+    order = np.argsort(~removed, kind="stable")
+    return Data(table[order, :FEATURES], table[order, FEATURES], count)
+
+
 def risks(data: Data, cuts: Sequence[int]) -> Quadratic:
     """The mean squared error over the points from position `cut` on, as a function of all parameters, for every cut.
 
@@ -387,33 +469,104 @@ def remove_in_steps(data: Data, indices: tuple[int, int], removals: int) -> Trac
     cuts = _cuts(data, removals)
     remaining = risks(data, cuts)
     start = remaining[0].optimum
-    paths: dict[Method, Array] = {}
+    paths: dict[Way, Array] = {}
+    gradients: dict[Way, Array] = {}
     for method in METHODS:
         estimators = estimator(method, remaining.hessian, indices)
-        path = [start]
+        path, found = [start], [np.zeros_like(start)]
         for step in range(1, len(cuts)):
             theta = path[-1].copy()
-            theta[list(indices)] += estimators[step] @ -remaining[step].gradient(theta)
+            found.append(-remaining[step].gradient(theta))
+            theta[list(indices)] += estimators[step] @ found[-1]
             path.append(theta)
-        paths[method] = np.array(path)
+        paths[method], gradients[method] = np.array(path), np.array(found)
     ones = np.ones(len(cuts))
-    return Trace(indices, ones, np.array(cuts), start, paths, remaining, indices, remaining.slice(indices, start))
+    solves = _solves(remaining.hessian, gradients, paths, indices, data.outliers / len(data.targets))
+    slices = remaining.slice(indices, start)
+    return Trace(indices, ones, np.array(cuts), start, paths, remaining, indices, slices, solves)
 
 
-def remove_group(data: Data, indices: tuple[int, int], removals: int) -> Trace:
-    """The whole group at once: one estimate Δ at the start, followed along start + s·Δ in `removals` steps to s = 1."""
+def remove_group(data: Data, indices: tuple[int, int], removals: int, *, expansions: bool = False) -> Trace:
+    """The whole group at once: one estimate Δ at the start, followed along start + s·Δ in `removals` steps to s = 1.
+
+    With `expansions`, the first and the second order go along, which move all parameters.
+    """
     both = risks(data, [0, data.outliers])
     start, remaining = both.optimum[0], both[1]
     scalar = np.arange(int(np.ceil(LARGEST_SCALAR * removals)) + 1) / removals
-    paths: dict[Method, Array] = {}
+    changes: dict[Way, Array] = {}
+    gradients: dict[Way, Array] = {}
     for method in METHODS:
         delta = np.zeros_like(start)
-        delta[list(indices)] = estimate(method, remaining.hessian, -remaining.gradient(start), indices)
-        paths[method] = start + scalar[:, None] * delta
+        gradients[method] = -remaining.gradient(start)
+        delta[list(indices)] = estimate(method, remaining.hessian, gradients[method], indices)
+        changes[method] = delta
+    parts = expand(data, start, both[0].hessian) if expansions else {}
+    share = data.outliers / len(data.targets)
+    if parts:
+        changes["koh"] = share * parts["solved"]
+        changes["if2"] = parts["first"] - share / (1 - share) * (parts["first"] - parts["image"])
+        gradients["koh"] = gradients["if2"] = parts["gradient"]
+    paths = {way: start + scalar[:, None] * delta for way, delta in changes.items()}
     constant = both[np.ones(len(scalar), dtype=np.int64)]
     removed = np.full(len(scalar), data.outliers)
     slices = constant.slice(indices, start)
-    return Trace(indices, scalar, removed, start, paths, constant, indices, slices, group=True)
+    once: dict[Way, Array] = {way: np.stack([start, start + delta]) for way, delta in changes.items()}
+    solves = _solves(
+        remaining.hessian[None], {way: g[None] for way, g in gradients.items()}, once, indices, share, parts
+    )
+    return Trace(indices, scalar, removed, start, paths, constant, indices, slices, solves, group=True)
+
+
+def expand(data: Data, start: Array, hessian: Array) -> dict[str, Array]:
+    """What the two expansions are made of; see `Solves.expansion`.
+
+    Args:
+        data: the points.
+        start: (6,) the minimum over all points.
+        hessian: H_D, (6, 6).
+    """
+    block = data.design[: data.outliers]
+    group = 2 * block.T @ block / data.outliers
+    gradient = 2 * block.T @ (block @ start - data.targets[: data.outliers]) / data.outliers
+    inverse = _inverse(hessian, symmetric=True)
+    solved = inverse @ gradient
+    first = data.outliers / (len(data.targets) - data.outliers) * solved
+    return {
+        "all": hessian,
+        "group": group,
+        "gradient": gradient,
+        "solved": solved,
+        "first": first,
+        "image": inverse @ (group @ first),
+    }
+
+
+def _solves(
+    hessian: Array,
+    gradients: dict[Way, Array],
+    paths: dict[Way, Array],
+    indices: tuple[int, int],
+    share: float,
+    expansion: dict[str, Array] | None = None,
+    factors: dict[Way, Array] | None = None,
+    moved: dict[Way, tuple[int, ...]] | None = None,
+) -> Solves:
+    """Every step's right-hand side and change; `paths` have one point more than there are solves where one serves."""
+    once = len(hessian) == 1
+    changes = {way: np.diff(path, axis=0, prepend=path[:0] if once else path[:1]) for way, path in paths.items()}
+    ones = np.ones(len(hessian))
+    everything = tuple(range(FEATURES + 1))
+    targets: dict[Way, tuple[int, ...]] = {way: everything if way in EXPANSIONS else indices for way in paths}
+    return Solves(
+        hessian=hessian,
+        gradients=gradients,
+        changes=changes,
+        moved={**targets, **(moved or {})},
+        factors={**dict.fromkeys(paths, ones), **(factors or {})},
+        expansion=expansion or {},
+        share=share,
+    )
 
 
 def _cuts(data: Data, removals: int) -> list[int]:
@@ -477,13 +630,17 @@ def remove_as_published() -> Trace:
     remaining = risks(data, cuts)
     start = published_start()
     design, targets = data.design, data.targets
-    paths: dict[Method, Array] = {}
+    paths: dict[Way, Array] = {}
+    gradients: dict[Way, Array] = {}
+    factors: dict[Way, Array] = {}
+    sizes = np.diff(cuts, prepend=0)
     for method in METHODS:
         moved = list(range(FEATURES)) if method == "pif" else list(indices)
         estimators = estimator(method, remaining.hessian, moved) / (10 if method == "pif" else 1)
         theta = start.copy()
         theta[FEATURES] = _FRESH_BIAS[method]
-        path = [theta]
+        path, found = [theta], [np.zeros_like(theta)]
+        factors[method] = sizes / len(targets) / _NORMALIZER / (10 if method == "pif" else 1)
         for step, (begin, end) in enumerate(pairwise(cuts), start=1):
             theta, block = path[-1].copy(), design[begin:end]
             gradient = (
@@ -491,14 +648,18 @@ def remove_as_published() -> Trace:
             )  # mean over the removed points
             theta[moved] += (end - begin) / len(targets) / _NORMALIZER * (estimators[step] @ gradient)
             path.append(theta)
-        paths[method] = np.array(path)
+            found.append(gradient)
+        paths[method], gradients[method] = np.array(path), np.array(found)
     base = start.copy()
     base[FEATURES] = 1.0
     plane = (1, 2)
     last = remaining[np.full(len(cuts), len(cuts) - 1)]
     ones = np.ones(len(cuts))
     slices = last.slice(plane, base)
-    return Trace(indices, ones, np.array(cuts), start, paths, remaining, plane, slices, published=True)
+    five = tuple(range(FEATURES))
+    share = data.outliers / len(targets)
+    solves = _solves(remaining.hessian, gradients, paths, indices, share, factors=factors, moved={"pif": five})
+    return Trace(indices, ones, np.array(cuts), start, paths, remaining, plane, slices, solves, published=True)
 
 
 def smoothed(path: Array, sigma: float = 0.75) -> Array:

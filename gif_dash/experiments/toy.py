@@ -13,16 +13,24 @@ from gif_dash.results import Result
 from gif_dash.specs import ToySpec
 
 
+def data(spec: ToySpec) -> toy.Data:
+    """The points that a spec asks about, changes by hand included."""
+    return toy.edited(base(spec), [toy.Edit(each.index, each.moved, each.removed) for each in spec.changes()])
+
+
+def base(spec: ToySpec) -> toy.Data:
+    """The points as they were drawn."""
+    return toy.load(spec.data, spec.points, spec.outliers, spec.strength, spec.correlation, spec.noise, spec.seed)
+
+
 def trace(spec: ToySpec) -> toy.Trace:
     """The trajectories that a spec asks for."""
     if spec.variant == "published":
         return toy.remove_as_published()
-    if spec.data == "published":
-        data = toy.published_data()
-    else:
-        data = toy.draw(spec.points, spec.outliers, spec.strength, spec.correlation, spec.noise, spec.seed)
-    remove = toy.remove_group if spec.removal == "group" else toy.remove_in_steps
-    return remove(data, (spec.first - 1, spec.second - 1), spec.removals)
+    indices = (spec.first - 1, spec.second - 1)
+    if spec.removal == "group":
+        return toy.remove_group(data(spec), indices, spec.removals, expansions=spec.expansions == "yes")
+    return toy.remove_in_steps(data(spec), indices, spec.removals)
 
 
 def run(spec: ToySpec, progress: Progress) -> Result:
@@ -32,6 +40,11 @@ def run(spec: ToySpec, progress: Progress) -> Result:
         Tables ``steps`` (every method at every step, `gif_dash.toy.Trace.steps`), ``landmarks`` (the points the methods
         aim at) and ``contours`` (the loss over the plane shown, as ellipses).
     """
+    return computed(spec, progress)[0]
+
+
+def computed(spec: ToySpec, progress: Progress) -> tuple[Result, toy.Trace]:
+    """The result, and the trajectories it was made from."""
     progress.stage("closed forms")
     start = time.perf_counter()
     found = trace(spec)
@@ -45,9 +58,9 @@ def run(spec: ToySpec, progress: Progress) -> Result:
         "seed": spec.seed,
         "k": 2,
         "p": toy.FEATURES + 1,
-        "m": spec.outliers,
+        "m": int(found.removed[found.prediction]),
         "N": spec.points,
         "plane": f"weights {first + 1} and {second + 1}",
         "quirks": list(toy.QUIRKS) if found.published else [],
     }
-    return Result({"experiment": spec.experiment, **spec.model_dump(mode="json")}, tables, provenance)
+    return Result({"experiment": spec.experiment, **spec.model_dump(mode="json")}, tables, provenance), found

@@ -26,7 +26,10 @@ Point = tuple[float, float]
 Window = tuple[float, float, float, float]  #: weight 1 from, to, weight 2 from, to
 
 #: Drawn last lies on top.
-ORDER = ("retrain", "pif", "fif", "gif")
+ORDER = ("retrain", "koh", "if2", "pif", "fif", "gif")
+
+#: What people read in this tab, where room is short and the order is the point.
+_LABELS = {"retrain": "retraining", "koh": "IF (first order)", "if2": "IF2 (second order)"}
 
 #: Marks of the points that the methods aim at: what people read, and plotly's name of the symbol.
 LANDMARKS: dict[str, tuple[str, str]] = {
@@ -138,7 +141,7 @@ def plane(result: Result, before: Plane | None = None) -> Plane:
         _path(key, of_method[key], published)
         for key in ORDER
         # retraining has no way where the group leaves at once, and the notebook does not draw it
-        if len(of_method[key]) > 1 and not (published and key == "retrain")
+        if len(of_method.get(key, ())) > 1 and not (published and key == "retrain")
     )
     marks = tuple(_landmark(key, landmarks, published) for key in LANDMARKS if (landmarks["landmark"] == key).any())
     window, near = _windows(paths, marks, published)
@@ -153,7 +156,7 @@ def plane(result: Result, before: Plane | None = None) -> Plane:
         y_title=f"weight {second}",
         positions=tuple(map(float, one_of_each["scalar" if group else "removed"])),
         captions=tuple(
-            f"s = {scalar:g}" if group else f"{removed} of {spec['outliers']} outliers removed"
+            f"s = {scalar:g}" if group else f"{removed} of {leaving(result)} outliers removed"
             for scalar, removed in zip(one_of_each["scalar"].tolist(), one_of_each["removed"].tolist(), strict=True)
         ),
         end=int(one_of_each.loc[one_of_each["mark"] == "one", "step"].iloc[0]),
@@ -165,6 +168,11 @@ def plane(result: Result, before: Plane | None = None) -> Plane:
     )
 
 
+def leaving(result: Result) -> int:
+    """How many points are to be removed, changes by hand included."""
+    return int(result.provenance["m"])
+
+
 def _path(key: str, frame: pd.DataFrame, published: bool) -> Path:
     points = frame[["weight_first", "weight_second"]].to_numpy(dtype=float)
     line = toy.smoothed(points) if published and key in toy.METHODS else points
@@ -172,7 +180,7 @@ def _path(key: str, frame: pd.DataFrame, published: bool) -> Path:
 
 
 def _label(key: str) -> str:
-    return "retraining" if key == "retrain" else label(key)
+    return _LABELS.get(key, label(key))
 
 
 def _points(array: Any) -> tuple[Point, ...]:
@@ -200,7 +208,7 @@ def _contours(table: pd.DataFrame) -> tuple[tuple[Ellipse, ...], ...]:
 
 
 def _windows(paths: Sequence[Path], marks: Sequence[Landmark], published: bool) -> tuple[Window, Window | None]:
-    methods = [point for path in paths if path.key in toy.METHODS for point in path.points]
+    methods = [point for path in paths if path.key != "retrain" for point in path.points]
     close = [point for path in paths if path.key in ("gif", "fif") for point in path.points]
     if published:  # the notebook's own window, which leaves the full optimum far outside
         x0, x1, y0, y1 = toy.PUBLISHED_WINDOW
@@ -247,8 +255,10 @@ def chart(result: Result, before: Chart | None = None) -> Chart:
     of_method = dict(list(steps.groupby("method", sort=False)))
     x = tuple(map(float, of_method["gif"]["scalar" if group else "removed"].tolist()))
     lines, levels = [], []
-    for key in ("gif", "fif", "pif", "original", "retrain"):
-        frame = of_method[key]
+    for key in ("gif", "fif", "pif", *toy.EXPANSIONS, "original", "retrain"):
+        frame = of_method.get(key)
+        if frame is None:
+            continue
         values = {column: tuple(frame[column].tolist()) for column, _, _ in _MEASURES}
         if len(frame) == 1:
             levels.append(Level(key, _label(key), style(key), {column: found[0] for column, found in values.items()}))
@@ -256,7 +266,7 @@ def chart(result: Result, before: Chart | None = None) -> Chart:
             lines.append(Line(key, _label(key), style(key), x, values))
     return Chart(
         title="What is measured at every step",
-        x=_horizontal(spec, x, group),
+        x=_horizontal(leaving(result), x, group),
         quantities=tuple(_quantity(*measure, steps, spec, before) for measure in _MEASURES),
         lines=tuple(lines),
         levels=tuple(levels),
@@ -265,10 +275,10 @@ def chart(result: Result, before: Chart | None = None) -> Chart:
     )
 
 
-def _horizontal(spec: Mapping[str, Any], x: Sequence[float], group: bool) -> Axis:
+def _horizontal(count: int, x: Sequence[float], group: bool) -> Axis:
     if group:
         return Axis("influence scalar s", "linear", 0.0, max(x))
-    return Axis(f"outliers removed (of {spec['outliers']})", "linear", 0.0, float(spec["outliers"]))
+    return Axis(f"outliers removed (of {count})", "linear", 0.0, float(count))
 
 
 def _quantity(
@@ -313,6 +323,8 @@ def words(result: Result) -> list[str]:
         "the total gradient is least, and <b>PIF</b> on the target weights of the full optimum (✕), where retraining "
         f"lands, which moves the other weights too.{data}"
     )
+    if "koh" in ends.index:
+        aims += f" {_orders(ends)}"
     methods = ends.loc[list(toy.METHODS)]
     if _together(methods, ends.loc[["original"]]):
         return [aims, "Here the three are nearly one point: the target weights are hardly coupled to the others."]
@@ -334,6 +346,16 @@ def words(result: Result) -> list[str]:
             f"({significant(untouched)}): the two weights alone cannot do what retraining does with all."
         )
     return [aims, which]
+
+
+def _orders(ends: pd.DataFrame) -> str:
+    """How far first and second order are from retraining, in the target weights, against the whole way."""
+    whole, *missed = ends.loc[["original", *toy.EXPANSIONS], "distance_plane"].tolist()
+    shares = [distance / whole if whole else 0.0 for distance in missed]
+    return (
+        f"Of the way to retraining, <b>IF</b> (first order in the removed share) misses {100 * shares[0]:.2g} %, "
+        f"<b>IF2</b> (second order) {100 * shares[1]:.2g} %."
+    )
 
 
 def _words_as_published(result: Result) -> list[str]:

@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from gif_dash.specs.base import MAX_SEED, Spec, field
+from gif_dash.specs import toy_edits
+from gif_dash.specs.base import MAX_SEED, Spec, fault, field
 
 
 class ToySpec(Spec):
@@ -36,6 +37,12 @@ class ToySpec(Spec):
         "a few outliers at a time, re-estimating after each step, or all at once by one estimate, scaled by s",
         widget="toggle",
     )
+    expansions: Literal["no", "yes"] = field(
+        "no",
+        "First and second order",
+        "all at once only: also IF, first order in the removed share, and IF2, second order; both move all weights",
+        widget="toggle",
+    )
     points: int = field(1000, "Points", "number of training points, outliers included", ge=20, le=5000)
     outliers: int = field(200, "Outliers", "points to remove; at most half of all", ge=1, le=2000)
     strength: float = field(
@@ -63,6 +70,12 @@ class ToySpec(Spec):
     seed: int = field(
         0, "Seed", "of the data: the same seed keeps the same random numbers", ge=0, le=MAX_SEED, advanced=True
     )
+    edits: tuple[str, ...] = field(
+        (),
+        "Changed by hand",
+        "changed points: INDEX:x2:0.5:y:-3.1:out moves a point and puts it among those to remove (in: keeps it)",
+        max_length=toy_edits.MOST,
+    )
 
     #: What the authors' data fixes; its features are mixed by a matrix, to which no correlation coefficient belongs.
     PUBLISHED_DATA: ClassVar[dict[str, Any]] = {
@@ -80,21 +93,27 @@ class ToySpec(Spec):
         "first": 1,
         "second": 2,
         "removals": 50,
+        "edits": (),
     }
 
+    #: What a removal in steps fixes: an expansion is one estimate from the least-squares start.
+    STEPWISE: ClassVar[dict[str, Any]] = {"expansions": "no"}
+
     @classmethod
-    def fixed(cls, variant: str, data: str) -> dict[str, Any]:
-        """Fields on which a version and its data leave no choice, with their values."""
+    def fixed(cls, variant: str, data: str, removal: str = "group") -> dict[str, Any]:
+        """Fields on which a version, its data and its kind of removal leave no choice, with their values."""
         if variant == "published":
-            return {**cls.PUBLISHED_DATA, **cls.PUBLISHED_RUN}
-        return cls.PUBLISHED_DATA if data == "published" else {}
+            return {**cls.PUBLISHED_DATA, **cls.PUBLISHED_RUN, **cls.STEPWISE}
+        settled = dict(cls.STEPWISE) if removal == "steps" else {}
+        return {**cls.PUBLISHED_DATA, **settled} if data == "published" else settled
 
     @model_validator(mode="before")
     @classmethod
     def _as_published(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {**values, **cls.fixed(values.get("variant", "exact"), values.get("data", "drawn"))}
+        chosen = (values.get(name, cls.model_fields[name].default) for name in ("variant", "data", "removal"))
+        return {**values, **cls.fixed(*chosen)}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -109,4 +128,31 @@ class ToySpec(Spec):
                 f"the steps (removals) must be at most as many as the outliers, {self.outliers} here; "
                 f"got {self.removals}"
             )
+        self._settle_edits()
         return self
+
+    def _settle_edits(self) -> None:
+        """One spelling for equal changes, and a group that can be removed."""
+        try:
+            edits = toy_edits.canonical(self.edits, self.outliers)
+        except ValueError as error:
+            raise fault("edits", str(error)) from None
+        object.__setattr__(self, "edits", edits)  # frozen for everybody else
+        changes = self.changes()
+        if changes and changes[-1].index >= self.points:
+            raise fault("edits", f"there are points 0 to {self.points - 1}; got {changes[-1].index}")
+        leaving = self.leaving
+        if not 1 <= leaving <= self.points // 2:
+            raise fault(
+                "edits", f"at least 1 point must leave, at most half of all, {self.points // 2} here; got {leaving}"
+            )
+
+    def changes(self) -> list[toy_edits.Change]:
+        """The changes by hand."""
+        return [toy_edits.read(text) for text in self.edits]
+
+    @property
+    def leaving(self) -> int:
+        """How many points are to be removed, changes by hand included."""
+        removed = [change.removed for change in self.changes()]
+        return self.outliers + removed.count(True) - removed.count(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 from typing import Any
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -150,3 +151,40 @@ def test_no_motion_for_who_wants_none(browser: Any, dashboard: Any) -> None:
     wait_for_caption(page, "200 of 200 outliers removed")
     assert page.evaluate("window.places.size") == 5  # the steps and nothing between them
     context.close()
+
+
+def test_points_changed_by_hand_come_back_with_the_link(visit: Any, dashboard: Any) -> None:
+    """A lesson, a point dragged, another one taken out; the address line restores all of it in another tab."""
+    page = opened(visit, dashboard)
+    page.get_by_role("button", name="Ill-conditioned").click()
+    page.wait_for_function("location.search.includes('correlation=0.95')")
+    assert page.locator(".gd-preset[aria-pressed=true]").inner_text() == "Ill-conditioned"
+    point = page.locator(".gd-point").nth(2)
+    index = point.get_attribute("data-index")
+    point.focus()
+    point.press("Space")
+    page.wait_for_function("location.search.includes('edits=')")
+    page.wait_for_timeout(300)  # the picture of the change before is in its place
+    x, y = page.evaluate(
+        "() => { const box = document.querySelectorAll('.gd-point')[2].querySelector('.gd-hit').getBoundingClientRect();"
+        " return [box.x + box.width / 2, box.y + box.height / 2]; }"
+    )
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 15, y + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_function("decodeURIComponent(location.search).includes(':y:')")
+    wait_for_caption(page, "199 of 199 outliers removed")
+    query, seen = "", page.evaluate("location.search")
+    while query != seen:  # the address follows the pointer, and then comes to rest
+        query = seen
+        page.wait_for_timeout(1500)
+        seen = page.evaluate("location.search")
+    edits = dict(part.split("=") for part in unquote(query[1:]).split("&"))["edits"]
+    assert f"{index}:in" in edits or f"{index}:x1" in edits
+    assert_numbers(page, ToySpec(correlation=0.95, edits=tuple(edits.split(","))), 20)
+    again = opened(visit, dashboard, query)
+    wait_for_caption(again, "199 of 199 outliers removed")
+    assert_numbers(again, ToySpec(correlation=0.95, edits=tuple(edits.split(","))), 20)
+    places = "() => [...document.querySelectorAll('.gd-point')].map((point) => point.getAttribute('transform'))"
+    assert len(again.evaluate(places)) == len(page.evaluate(places))

@@ -17,6 +17,7 @@ from gif_dash.influence import (
     removal_gradient,
     retain_gradient,
 )
+from gif_dash.influence.estimators import second_order
 
 
 def squared_error(outputs: Tensor, targets: Tensor, reduction: str = "none") -> Tensor:
@@ -81,3 +82,40 @@ def test_stepwise_removal_is_the_engines(name: str) -> None:
                 update = estimate(method, hessian, gradient, torch.tensor(indices), solver="direct")
             theta = theta + update.delta.numpy()
             np.testing.assert_allclose(trace.paths[method][step], theta, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_first_and_second_order_are_the_engines(name: str) -> None:
+    """Koh and Liang's own form, H_D and (m/N)·g_U, and IF2 with the removal's sign."""
+    data = DATA[name]
+    trace = toy.remove_group(data, (0, 1), 4, expansions=True)
+    model = model_at(trace.start)
+    count, outliers = len(data.targets), data.outliers
+    group = risk(data, model, range(outliers))
+    gradient = group.gradient()
+    with Hessian(risk(data, model, range(count))) as everything, Hessian(group) as leaving:
+        first = estimate("if", everything, outliers / count * gradient, torch.arange(6), solver="direct")
+        second = second_order(everything, leaving, gradient, outliers, count, solver="direct")
+    for way, update in (("koh", first), ("if2", second)):
+        found = trace.paths[way][trace.prediction] - trace.start  # type: ignore[index]
+        np.testing.assert_allclose(found, update.delta, rtol=1e-9, atol=1e-9)
+
+
+def test_points_changed_by_hand_are_the_engines() -> None:
+    drawn = DATA["drawn"]
+    edits = [toy.Edit(3, ((0, 0.5), (5, -2.0))), toy.Edit(4, removed=False), toy.Edit(900, ((5, 9.0),), True)]
+    data = toy.edited(drawn, edits)
+    assert data.outliers == 200
+    features, targets = drawn.features.copy(), drawn.targets.copy()
+    features[3, 0], targets[3], targets[900] = 0.5, -2, 9
+    examples = TensorExamples(torch.from_numpy(features), torch.from_numpy(targets)[:, None])
+    staying = torch.tensor([4, *range(200, 900), *range(901, 1000)])
+    trace = toy.remove_group(data, (0, 1), 4)
+    model = model_at(trace.start)
+    retained = Risk(model, squared_error, examples, staying)
+    gradient = retain_gradient(retained.gradient(), torch.from_numpy(trace.start), 0.0)
+    with Hessian(retained) as hessian:
+        for method in toy.METHODS:
+            update = estimate(method, hessian, gradient, torch.tensor((0, 1)), solver="direct")
+            expected = trace.paths[method][trace.prediction] - trace.start
+            np.testing.assert_allclose(update.delta, expected, rtol=1e-9, atol=1e-9)

@@ -13,6 +13,7 @@ from gif_dash.panels.base import Context
 from gif_dash.panels.page import Page
 from gif_dash.panels.ticker import Reporter, Ticker
 from gif_dash.specs import ToySpec
+from gif_dash.specs.toy_presets import PRESETS
 
 
 class Recorder(Page):
@@ -112,7 +113,7 @@ def test_published_takes_fields_and_gives_them_back(panel: panels.ToyPanel) -> N
     change(panel, variant="published")
     change(panel, **ToySpec().model_dump(mode="json"))  # "Reset to defaults"
     assert panel.spec == ToySpec()
-    assert panel.form.disabled == []
+    assert panel.form.disabled == list(ToySpec.STEPWISE)
 
 
 def test_the_settings_before_stay_as_a_ghost(panel: panels.ToyPanel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,3 +174,65 @@ def test_table_beside_the_plot(panel: panels.ToyPanel) -> None:
     change(panel, removals=2)
     (table,) = panel.table.body.children
     assert table.value.count("<tr>") == 5 * 3 + 1
+
+
+def by_hand(panel: panels.ToyPanel, serial: int, *edits: str) -> None:
+    """What the page tells, and the next beat."""
+    panel.view.hand = {"serial": serial, "edits": list(edits)}
+    panel.context.ticker.tick()
+
+
+def test_changes_by_hand_are_part_of_the_question(panel: panels.ToyPanel) -> None:
+    by_hand(panel, 1, "900:out", "3:y:-2:x1:0.5", "4:out")
+    assert panel.spec.edits == ("3:x1:0.5:y:-2", "900:out"), "what changes nothing is left out"
+    assert shown(panel)["points"]["edits"] == panel.spec.edits
+    assert shown(panel)["serial"] == 1
+    assert {3, 900} <= set(shown(panel)["points"]["shown"])
+    assert shown(panel)["plane"]["captions"][-1] == "201 of 201 outliers removed"
+    assert panel.result is not None
+    assert panel.result.provenance["m"] == 201
+    by_hand(panel, 2, "3:x1:0.5:y:-2", "900:out")
+    assert shown(panel)["serial"] == 2, "also where nothing is new the page hears that it was heard"
+    by_hand(panel, 3, "nonsense")
+    assert "INDEX:x2" in panel.bar.error
+    assert (shown(panel)["serial"], len(panel.spec.edits)) == (3, 2)
+    by_hand(panel, 4)
+    assert panel.spec == ToySpec()
+    assert not panel.bar.error
+
+
+def test_other_settings_drop_changes_that_no_longer_fit(panel: panels.ToyPanel) -> None:
+    by_hand(panel, 1, "900:out", "3:y:-2")
+    change(panel, noise=2.0)
+    assert len(panel.spec.edits) == 2, "they stay while they can"
+    change(panel, points=800)
+    panel.context.ticker.tick()
+    assert panel.spec == ToySpec(noise=2.0, points=800)
+    assert not panel.form.errors
+
+
+def test_the_lessons(panel: panels.ToyPanel) -> None:
+    assert panel.presets.active == "correlated", "the defaults are one of them"
+    by_hand(panel, 1, "900:out")
+    assert panel.presets.active == ""
+    for preset in (*PRESETS, *PRESETS[::-1]):
+        panel.presets._message(None, {"do": "preset", "name": preset.name}, [])
+        panel.context.ticker.tick()
+        assert panel.spec == preset.spec
+        assert panel.presets.active == preset.name
+        assert panel.form.values == preset.spec.model_dump(mode="json")
+    panel.presets._message(None, {"do": "preset", "name": "no such"}, [])
+    panel.context.ticker.tick()
+    assert panel.spec == PRESETS[0].spec
+
+
+def test_the_feature_of_the_data_is_in_the_link(panel: panels.ToyPanel) -> None:
+    panel.view.feature = 4
+    assert panel.share.query.endswith("feature=4")
+    reporter = Reporter()
+    other = panels.ToyPanel(Context(Recorder(), Ticker(reporter), reporter, unreachable))
+    assert other.restore({"feature": "4"}) == []
+    other.show()
+    assert other.view.feature == 4
+    for wrong in ("0", "6", "x"):
+        assert len(other.restore({"feature": wrong})) == 1

@@ -1,5 +1,6 @@
 // The plane of two target weights, step by step: contours, trajectories, measures, player. See gif_dash/panels/toy.py.
-// Everything comes from data that is already here; Python is told the step, and never asked.
+// Everything comes from data that is already here; Python is told the step, and never asked. Points changed by hand are
+// followed at once (least.js), Python is told, and its picture takes the place of what was followed.
 
 const SVG = "http://www.w3.org/2000/svg";
 const SPACE = { left: 46, right: 14, top: 10, bottom: 38 };
@@ -12,6 +13,8 @@ const LANDMARKS = {
 };
 const ARROWS = ["→", "↘", "↓", "↙", "←", "↖", "↑", "↗"];
 const COMPARED = ["gif", "fif", "pif"];
+const MOST_EDITS = 400; // as many fit in a link; gif_dash/specs/toy_edits.py
+const NEAR = 18; // pixels within which a step is pointed at
 
 function make(tag, className = "", attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -151,16 +154,19 @@ function render({ model, el }) {
   const caption = make("output", "gd-caption", { for: `${id}-slider` });
   const player = make("div", "gd-player", { role: "group", "aria-label": "Removal, step by step" }, play, step, reset, sliderLabel, slider, caption);
   const plane = make("figure", "gd-plane");
+  const data = make("figure", "gd-data");
+  const solving = make("section", "gd-solve", { "aria-label": "The solve at this step" });
   const measures = make("div", "gd-measures");
   const legend = make("ul", "gd-legend", { "aria-label": "Legend" });
   const readout = make("div", "gd-scroll gd-readout");
-  el.append(player, make("div", "gd-toy-views", {}, plane, measures), legend, readout);
+  el.append(player, make("div", "gd-toy-views", {}, plane, data), solving, legend, measures, readout);
 
   let picture = model.get("picture");
   let at = 0; // the step, fractional between two of them while it plays
   let window_ = null; // what the plane shows; held while it plays
   let near = false;
   let movers = [];
+  let refreshers = []; // what redraws lines whose numbers have changed
   let playing = false;
   let saving = 0;
   const labels = new Labels();
@@ -217,6 +223,8 @@ function render({ model, el }) {
       field.append(drawn);
       return drawn;
     };
+    const ringed = svg("circle", "gd-pointed", { r: 8, visibility: "hidden" });
+    field.append(ringed);
     for (const path of shown.ghosts) stroke(path, "gd-ghost").setAttribute("d", line(path.line));
     field.append(ringLabels);
 
@@ -230,13 +238,19 @@ function render({ model, el }) {
       const every = Math.max(1, Math.ceil(path.points.length / 14));
       const dots = svg("g");
       const places = [];
-      path.points.forEach(([x, y], i) => {
+      path.points.forEach((_, i) => {
         if (!path.style.marker || i % every) return;
-        const dot = svg("path", "gd-small", { d: shown.markers[path.style.marker], transform: `translate(${px(x).toFixed(1)},${py(y).toFixed(1)}) scale(0.62)` });
+        const dot = svg("path", "gd-small", { d: shown.markers[path.style.marker] });
         dot.style.fill = css(path.style);
         dots.append(dot);
         places.push(i);
       });
+      refreshers.push(() =>
+        [...dots.children].forEach((dot, k) => {
+          const [x, y] = path.points[places[k]];
+          dot.setAttribute("transform", `translate(${px(x).toFixed(1)},${py(y).toFixed(1)}) scale(0.62)`);
+        }),
+      );
       field.append(dots);
       return { path, drawn, dots: [...dots.children], places };
     });
@@ -244,6 +258,7 @@ function render({ model, el }) {
       const head = svg("path", "gd-head", { d: path.style.marker ? shown.markers[path.style.marker] : "M3,0A3,3,0,1,1,-3,0A3,3,0,1,1,3,0Z" });
       head.style.fill = css(path.style);
       head.dataset.head = path.key;
+      if (path.key !== "retrain") stepper(head, path);
       field.append(head);
       const name = text("gd-name", path.key === "retrain" ? "" : path.label); // its mark has a label already
       name.style.fill = `color-mix(in srgb, ${css(path.style)} 75%, var(--gd-text))`; // text needs more contrast than lines
@@ -265,7 +280,9 @@ function render({ model, el }) {
       build();
       plane.querySelector(".gd-zoom").focus();
     });
+    const focused = plane.contains(document.activeElement) ? document.activeElement.dataset?.head : "";
     plane.replaceChildren(make("figcaption", "", {}, make("span", "", {}, shown.title), whole), root);
+    if (focused) root.querySelector(`[data-head="${focused}"]`)?.focus({ preventScroll: true });
     for (const each of [...heads, ...marks]) each.wide = each.name.getComputedTextLength();
 
     /** Where a text belongs: at its point, or at the frame with an arrow if the point is outside. */
@@ -292,6 +309,8 @@ function render({ model, el }) {
         const here = along(path.points, place);
         heads[i].here = here;
         heads[i].head.setAttribute("transform", `translate(${px(here[0]).toFixed(1)},${py(here[1]).toFixed(1)}) scale(1.25)`);
+        heads[i].head.setAttribute("aria-valuenow", Math.round(place));
+        heads[i].head.setAttribute("aria-valuetext", `${shown.captions[Math.round(place)]}: ${number(here[0])}, ${number(here[1])}`);
         labels.block(px(here[0]), py(here[1]), 5);
         for (let k = 0; k < reached; k += 0.25) {
           const [x, y] = along(path.points, k);
@@ -341,26 +360,58 @@ function render({ model, el }) {
       });
     });
 
-    // Pressing anywhere goes to the step whose point is nearest.
+    // Pressing anywhere goes to the step whose point is nearest; pointing at one shows its solve.
     const nearest = (event) => {
       const box = root.getBoundingClientRect();
       const [mx, my] = [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height];
-      let best = { distance: Infinity, i: 0 };
+      let best = { distance: Infinity, i: 0, key: "" };
       for (const { path } of paths) {
+        if (path.key === "retrain") continue; // PIF goes the same way
         path.points.forEach(([x, y], i) => {
           const distance = Math.hypot(px(x) - mx, py(y) - my);
-          if (distance < best.distance) best = { distance, i };
+          if (distance < best.distance) best = { distance, i, key: path.key };
         });
       }
-      return best.i;
+      return best;
+    };
+    const point = (found) => {
+      pointed = found && found.distance < NEAR ? found : null;
+      ringed.setAttribute("visibility", pointed ? "visible" : "hidden");
+      if (pointed) {
+        const [x, y] = paths.find(({ path }) => path.key === pointed.key).path.points[pointed.i];
+        ringed.setAttribute("transform", `translate(${px(x).toFixed(1)},${py(y).toFixed(1)})`);
+      }
+      showSolve();
+    };
+    const press = (event) => {
+      const found = nearest(event);
+      if (found.distance < NEAR) choose(found.key);
+      go(found.i);
     };
     root.addEventListener("pointerdown", (event) => {
       root.setPointerCapture(event.pointerId);
       stop();
-      go(nearest(event));
+      point(null);
+      press(event);
     });
     root.addEventListener("pointermove", (event) => {
-      if (event.buttons & 1) go(nearest(event));
+      if (event.buttons & 1) press(event);
+      else if (event.pointerType === "mouse" && !playing) point(nearest(event));
+    });
+    root.addEventListener("pointerleave", () => point(null));
+  }
+
+  /** The mark at the end of a trajectory goes along its steps with the arrow keys. */
+  function stepper(head, path) {
+    const named = { role: "slider", tabindex: 0, "aria-label": `${path.label}: along its trajectory`, "aria-valuemin": 0, "aria-valuemax": last() };
+    for (const [name, value] of Object.entries(named)) head.setAttribute(name, value);
+    head.addEventListener("focus", () => choose(path.key));
+    head.addEventListener("keydown", (event) => {
+      const to = { ArrowRight: at + 1, ArrowUp: at + 1, ArrowLeft: at - 1, ArrowDown: at - 1, Home: 0, End: last() }[event.key];
+      if (to === undefined) return;
+      event.preventDefault();
+      stop();
+      go(Math.round(to));
     });
   }
 
@@ -370,10 +421,7 @@ function render({ model, el }) {
     const { chart } = picture;
     const shown = chart.quantities.filter((quantity) => quantity.axis);
     const columns = getComputedStyle(measures).gridTemplateColumns.split(" ").length;
-    // Beside the plane they share its height; below it they have one of their own.
-    const each = (plane.offsetHeight - ROW.axis) / shown.length - ROW.caption - ROW.bottom - ROW.gap;
-    const height = columns === 1 && measures.offsetLeft > plane.offsetLeft ? clamp(each, 70, 130) : 96;
-    measures.replaceChildren(...shown.map((quantity, i) => measure(chart, quantity, height, i >= shown.length - columns)));
+    measures.replaceChildren(...shown.map((quantity, i) => measure(chart, quantity, 96, i >= shown.length - columns)));
   }
 
   function measure(chart, quantity, plotHeight, withAxis) {
@@ -409,13 +457,19 @@ function render({ model, el }) {
       drawn.style.cssText = `fill:none;stroke:${css(style)};stroke-width:${style.width}`;
       drawn.dataset.line = key;
       field.append(drawn);
+      return drawn;
     };
-    const trace = (line, className) =>
-      curve(line.style, className, line.key, line.x.map((x, i) => `${i ? "L" : "M"}${px(x).toFixed(1)},${py(line.values[quantity.key][i]).toFixed(1)}`).join(""));
+    const moving = (drawn, shape) => {
+      refreshers.push(() => drawn.setAttribute("d", shape()));
+      return drawn;
+    };
+    const shape = (line) => line.x.map((x, i) => `${i ? "L" : "M"}${px(x).toFixed(1)},${py(line.values[quantity.key][i]).toFixed(1)}`).join("");
+    const trace = (line, className) => curve(line.style, className, line.key, shape(line));
     for (const mark of chart.marks) field.append(svg("line", "gd-mark", { x1: px(mark.x), x2: px(mark.x), y1: ROW.top, y2: bottom }));
     for (const line of chart.ghosts) trace(line, "gd-ghost");
-    for (const level of chart.levels) curve(level.style, "gd-line", level.key, `M${ROW.left},${py(level.values[quantity.key])}H${right}`);
-    for (const line of chart.lines) trace(line, "gd-line");
+    const flat = (level) => `M${ROW.left},${py(level.values[quantity.key])}H${right}`;
+    for (const level of chart.levels) moving(curve(level.style, "gd-line", level.key, flat(level)), () => flat(level));
+    for (const line of chart.lines) moving(trace(line, "gd-line"), () => shape(line));
     const cursor = svg("line", "gd-cursor", { y1: ROW.top, y2: bottom });
     field.append(cursor);
     const dots = chart.lines.map((line) => {
@@ -469,6 +523,7 @@ function render({ model, el }) {
     });
     readout.replaceChildren(make("table", "gd-table", {}, title, make("thead", "", {}, head), body));
     let written = -1;
+    refreshers.push(() => (written = -1));
     movers.push((place) => {
       const index = Math.round(place);
       if (index === written) return;
@@ -492,6 +547,8 @@ function render({ model, el }) {
 
   function draw() {
     for (const mover of movers) mover(at);
+    pointsOf.move();
+    showSolve();
     const index = Math.round(at);
     slider.value = index;
     const words = picture.plane.captions[index];
@@ -582,6 +639,151 @@ function render({ model, el }) {
     play.click();
   });
 
+  // --- the points and the solves -----------------------------------------------------------------------------------
+
+  let edits = new Map();
+  let before = []; // changes by hand, to be undone
+  let serial = 0; // of what Python has been told
+  let telling = 0;
+  let lifted = false; // while the pointer holds a point, Python's pictures wait
+  let late = false;
+  let following = 0;
+  let found = null; // by least.js, of the present edits
+  let ranks = new Map();
+  let chosen = "gif"; // the method whose solve is shown
+  let pointed = null;
+  let solved = "";
+  let raw = { view: null, columns: null };
+
+  function columns() {
+    const view = model.get("columns");
+    if (raw.view !== view) raw = { view, columns: new Float64Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength)) };
+    return raw.columns;
+  }
+  const feature = () => (model.get("feature") || picture.points.settings.indices[0] + 1) - 1;
+
+  const pointsOf = pointsView(data, id, {
+    points: () => picture.points,
+    columns,
+    edits: () => edits,
+    change,
+    undo,
+    canUndo: () => before.length > 0,
+    lift(on) {
+      lifted = on;
+      if (!on && late) arrive();
+    },
+    say: (words) => pointsOf.say(words),
+    dash: (style) => picture.chart.dashes[style.dash],
+    feature,
+    choose(next) {
+      model.set("feature", next === picture.points.settings.indices[0] ? 0 : next + 1);
+      model.save_changes();
+      pointsOf.build();
+    },
+    lines(column) {
+      if (!found) return [];
+      const means = along(found.means, at);
+      return [...picture.chart.lines, ...picture.chart.levels].map(({ key, style }) => {
+        const theta = along(found.everything[key], at);
+        const rest = theta.reduce((sum, value, j) => sum + (j === column ? 0 : value * means[j]), 0);
+        return { key, style, slope: theta[column], height: rest };
+      });
+    },
+    gone: () => ({ count: picture.points.settings.group ? (at > 0 ? Infinity : 0) : picture.plane.positions[Math.floor(at + 1e-9)], ranks }),
+  });
+
+  const solveOf = solveView(solving, {
+    name: `${id}-solve`,
+    solves: () => picture.solves,
+    caption: (place) => picture.plane.captions[place],
+    methods: () => picture.plane.paths.filter(({ key }) => key !== "retrain").reverse(),
+    chosen: (key) => choose(key),
+  });
+
+  function choose(key) {
+    if (chosen === key) return;
+    chosen = key;
+    solveOf.methods(chosen);
+    showSolve();
+  }
+
+  function showSolve() {
+    const [method, place] = pointed ? [pointed.key, pointed.i] : [chosen, Math.round(at)];
+    const what = `${method} ${place} ${Boolean(pointed)}`;
+    if (what === solved) return;
+    solved = what;
+    solveOf.show(method, place, Boolean(pointed));
+  }
+
+  /** Redo by hand's changes what the picture says, without asking Python; axes and levels are held. */
+  function follow() {
+    following = 0;
+    found = simulate(columns(), picture.points.settings, edits);
+    if (!found) return pointsOf.refresh(); // singular: Python's answer comes
+    const { plane: shown, chart } = picture;
+    for (const path of shown.paths) path.points = path.line = found.paths[path.key];
+    for (const mark of shown.landmarks) mark.points = found.landmarks[mark.key];
+    shown.contours = shown.contours.map((rings, s) => rings.map(({ label }) => ({ ...found.ellipse(s, Number(label)), label })));
+    if (!picture.points.settings.group) {
+      shown.positions = found.removed;
+      shown.captions = found.removed.map((count) => `${count} of ${found.leaving} outliers removed`);
+    }
+    for (const line of chart.lines) Object.assign(line, { x: shown.positions, values: found.measures[line.key] });
+    for (const level of chart.levels) for (const key in level.values) level.values[key] = found.measures[level.key][key][shown.end];
+    picture.solves = found.solves;
+    rank();
+    solved = "";
+    for (const refresh of refreshers) refresh();
+    draw();
+    pointsOf.refresh();
+  }
+  const rank = () => {
+    const { settings } = picture.points;
+    const order = found ? found.order.slice(0, found.leaving) : Array.from({ length: settings.outliers }, (_, i) => i);
+    ranks = new Map(order.map((index, i) => [index, i]));
+  };
+
+  /**
+   * Change points by hand. words() says it; last: Python is told now, not in a moment; fresh: undone by itself.
+   * Returns whether it can be.
+   */
+  function change(next, words, last, fresh = true) {
+    const { settings } = picture.points;
+    const { leaving } = leavingOrder(settings, next);
+    const most = Math.floor(settings.count / 2);
+    const wrong =
+      leaving < 1 || leaving > most ? `That cannot be: at least 1 point must leave, at most ${most}, half of all.`
+      : next.size > MOST_EDITS ? `That cannot be: at most ${MOST_EDITS} points may be changed by hand.`
+      : "";
+    if (wrong) {
+      pointsOf.say(wrong);
+      return false;
+    }
+    if (fresh) before = [...before.slice(-99), edits];
+    edits = next;
+    stop();
+    if (!following) following = requestAnimationFrame(follow);
+    if (words) pointsOf.say(`${words()} ${leaving} of ${settings.count} points leave.`.replace(/^Point (.*)\. (\d)/, "Point $1; $2"));
+    if (last) tellEdits();
+    else telling ||= setTimeout(tellEdits, 150);
+    return true;
+  }
+
+  function undo() {
+    if (!before.length) return pointsOf.say("Nothing to undo.");
+    const next = before.at(-1);
+    before = before.slice(0, -1);
+    change(next, () => "Undone.", true, false);
+  }
+
+  function tellEdits() {
+    clearTimeout(telling);
+    telling = 0;
+    model.set("hand", { serial: ++serial, edits: writeEdits(edits) });
+    model.save_changes();
+  }
+
   // --- life --------------------------------------------------------------------------------------------------------
 
   const wanted = () => (near && picture.plane.near) || picture.plane.window;
@@ -595,18 +797,41 @@ function render({ model, el }) {
     near = near && Boolean(picture.plane.near);
     if (!playing || !window_) window_ = wanted();
     movers = [];
+    refreshers = [];
+    solved = "";
     slider.max = last();
     at = Math.min(at, last());
     buildPlane();
     buildMeasures();
     buildReadout();
+    for (const refresh of refreshers) refresh();
+    if (!picture.plane.paths.some(({ key }) => key === chosen)) chosen = "gif";
+    solveOf.methods(chosen);
+    pointsOf.build();
     draw();
+  }
+
+  /** Take Python's picture; a copy, since points changed by hand are followed in it. */
+  function adopt() {
+    picture = structuredClone(model.get("picture"));
+    if (!picture.plane) return;
+    serial = Math.max(serial, picture.serial);
+    const given = readEdits(picture.points.edits);
+    if (writeEdits(given).join() !== writeEdits(edits).join()) before = []; // somebody else's changes
+    edits = given;
+    pointed = null;
+    found = picture.points.editable ? simulate(columns(), picture.points.settings, edits) : null;
+    rank();
   }
 
   let ended = true;
   const arrive = () => {
+    const coming = model.get("picture");
+    if (coming.plane && (telling || coming.serial < serial)) return; // older than what was changed by hand since
+    late = lifted;
+    if (lifted) return;
     ended = picture.plane ? at === picture.plane.end : true;
-    picture = model.get("picture");
+    adopt();
     if (!picture.plane) return;
     if (ended && !playing) at = picture.plane.end; // whoever looked at the result goes on looking at the result
     build();
@@ -616,17 +841,28 @@ function render({ model, el }) {
     const to = model.get("step");
     if (!saving && !playing && to >= 0 && to !== Math.round(at)) go(to);
   });
+  const away = (event) => {
+    if (!pointed || plane.contains(event.target)) return;
+    pointed = null;
+    plane.querySelector(".gd-pointed")?.setAttribute("visibility", "hidden");
+    showSolve();
+  };
+  document.addEventListener("pointermove", away); // also where the plane was drawn anew under the pointer
   const resized = new ResizeObserver(() => {
     if (Math.abs(el.clientWidth - drawn) > 1) build();
   });
   resized.observe(el);
   caption.setAttribute("aria-live", "polite");
+  adopt();
   if (picture.plane) at = model.get("step") >= 0 ? model.get("step") : picture.plane.end;
   build();
   return () => {
     playing = false;
     cancelAnimationFrame(frame);
     clearTimeout(saving);
+    clearTimeout(telling);
+    cancelAnimationFrame(following);
+    document.removeEventListener("pointermove", away);
     resized.disconnect();
   };
 }
