@@ -50,6 +50,7 @@ TABS = (
     Tab("mislabelled", "Mislabelled", "gif_dash.panels.mislabelled:MislabelledPanel"),
     Tab("backdoor", "Backdoor", "gif_dash.panels.backdoor:BackdoorPanel"),
     Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
+    Tab("fragility", "Fragility", "gif_dash.panels.fragility:FragilityPanel"),
     Tab("history", "History", "gif_dash.panels.history:HistoryPanel"),
 )
 

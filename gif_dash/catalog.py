@@ -189,6 +189,15 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.mislabelled:run",
             "gif_dash.figures.mislabelled:summary",
         ),
+        ExperimentEntry(
+            "fragility",
+            "Fragility",
+            "gif_dash.specs:FragilitySpec",
+            "gif_dash.experiments.fragility:run",
+            "gif_dash.figures.fragility_words:summary",
+            needs_scenario=False,
+            in_parts=True,
+        ),
     )
 }
 

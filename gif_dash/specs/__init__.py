@@ -8,6 +8,7 @@ from gif_dash.specs.attribution import INFLUENCES, AttributionSpec, ImageRemoval
 from gif_dash.specs.backdoor import BackdoorSpec
 from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
 from gif_dash.specs.criteria import CriteriaSpec
+from gif_dash.specs.fragility import FragilitySpec
 from gif_dash.specs.layers import LayersSpec
 from gif_dash.specs.methods import MethodsSpec
 from gif_dash.specs.mislabelled import MislabelledSpec
@@ -25,6 +26,7 @@ __all__ = [
     "BackdoorSpec",
     "CriteriaSpec",
     "Criterion",
+    "FragilitySpec",
     "ImageRemovalSpec",
     "LayersSpec",
     "Method",
