@@ -152,9 +152,7 @@ class _Part:
         numbers, removed = [number for number, _ in jobs], [place for _, place in jobs]
         weights = fleet.leave_one_out(self.data.n, removed)
         clock = time.perf_counter()
-        warm = self._descend(
-            fleet.chosen(trained, numbers), weights, decay[numbers], spec.steps, "retraining", 1
-        )
+        warm = self._descend(fleet.chosen(trained, numbers), weights, decay[numbers], spec.steps, "retraining", 1)
         cold = (
             self._descend(
                 fleet.chosen(begin, numbers), weights, decay[numbers], spec.train_steps, "retraining from scratch", 0
@@ -170,9 +168,7 @@ class _Part:
 
     # --- training ---------------------------------------------------------------------------------------------------
 
-    def _descend(
-        self, start: Fleet, weights: Tensor, decay: Tensor, steps: int, what: str, order: int
-    ) -> Fleet:
+    def _descend(self, start: Fleet, weights: Tensor, decay: Tensor, steps: int, what: str, order: int) -> Fleet:
         """A training of copies of `start`; `order` is that of the batches where there are several."""
         copies = [part.clone() for part in start]
         with self.watch.stage(f"{self.title}{what} {_networks(len(weights))}", steps):

@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import functional_call, grad, jacrev, vmap
 
 from gif_dash.experiments.eigenvalues import dense_at_once

@@ -102,7 +102,11 @@ class FragilitySpec(Spec):
     )
     rate: float = field(0.1, "Learning rate", "of gradient descent with momentum .9", ge=1e-4, le=1, advanced=True)
     curvature_samples: int = field(
-        40, "Sample", "training examples behind the sampled Hessian and behind each LiSSA step", ge=1, le=6000,
+        40,
+        "Sample",
+        "training examples behind the sampled Hessian and behind each LiSSA step",
+        ge=1,
+        le=6000,
         advanced=True,
     )
     lissa_steps: int = field(200, "LiSSA steps", "each with a fresh sample", ge=10, le=20_000, advanced=True)
