@@ -198,6 +198,14 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             needs_scenario=False,
             in_parts=True,
         ),
+        ExperimentEntry(
+            "fading",
+            "Fading",
+            "gif_dash.specs:FadingSpec",
+            "gif_dash.experiments.fading:run",
+            "gif_dash.figures.fading:summary",
+            needs_scenario=False,
+        ),
     )
 }
 

@@ -151,7 +151,7 @@ def descend(
     fleet: Fleet,
     gradients: Gradients,
     batches: Iterator[Batch],
-    weights: Tensor,
+    weights: Tensor | Callable[[int], Tensor],
     decay: Tensor,
     *,
     steps: int,
@@ -165,7 +165,8 @@ def descend(
         fleet: m networks.
         gradients: of the loss, see `by_vmap` and `of_dense`.
         batches: one for every step; all networks see the same.
-        weights: w, (m, n); with batches of b of n examples the loss is estimated by n/b times what they give.
+        weights: w, (m, n), or a function of the step's number where they change; with batches of b of n examples the
+            loss is estimated by n/b times what they give.
         decay: μ of every network, (m,).
         steps: how many.
         rate: of learning; a function of the step's number where it changes.
@@ -179,14 +180,16 @@ def descend(
         gif_dash.scenarios.ScenarioError: a network is no longer finite.
     """
     speed = [torch.zeros_like(part) for part in fleet]
-    weights, shrink = weights.to(fleet[0]), decay.to(fleet[0])
+    shrink = decay.to(fleet[0])
+    weigh = weights if callable(weights) else _constant(weights.to(fleet[0]))
     rates = [shrink.reshape(-1, *[1] * (part.dim() - 1)) for part in fleet]
-    n, told = weights.shape[1], 0
+    told = 0
     if watch is not None:
         watch(0, fleet)
     for step in range(steps):
-        batch = next(batches)
-        shares = weights if batch.places is None else weights[:, batch.places] * (n / len(batch.places))
+        batch, shares = next(batches), weigh(step)
+        if batch.places is not None:
+            shares = shares[:, batch.places] * (shares.shape[1] / len(batch.places))
         found = gradients(fleet, batch, shares)
         with torch.no_grad():
             torch._foreach_mul_(speed, MOMENTUM)
@@ -201,6 +204,10 @@ def descend(
             advance(step + 1 - told)
             told = step + 1
     return fleet
+
+
+def _constant(weights: Tensor) -> Callable[[int], Tensor]:
+    return lambda step: weights
 
 
 def always(inputs: Tensor, wanted: Tensor) -> Iterator[Batch]:

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
 from torch import Tensor, nn
 
@@ -230,7 +232,7 @@ class _Part:
     ) -> tuple[Estimates, int, dict[str, Any]]:
         """Of one network: its estimates, the test example, and what kind of network it is."""
         spec, data, loss = self.spec, self.data, LOSSES[self.spec.loss]
-        model = _filled(model, fleet.member(trained, number))
+        model = filled(model, fleet.member(trained, number))
         train, test = (
             Risk(model, loss, data.examples(part), torch.arange(len(labels)), mu)
             for part, labels, mu in (("train", data.train[1], decay), ("test", data.test[1], 0.0))
@@ -334,17 +336,20 @@ class _Part:
 
 
 def _agreement(frame: pd.DataFrame, truth: str, ending: str) -> dict[str, float]:
-    """Pearson and Spearman of predicted with retrained changes; NaN where one of them is constant or not finite."""
-    predicted, measured = (frame[name].to_numpy(float) for name in ("predicted", truth))
-    names = (f"pearson{ending}", f"spearman{ending}")
-    known = all(math.isfinite(value) for value in [*predicted, *measured])
-    if not known or len(set(predicted)) < 2 or len(set(measured)) < 2:
-        return dict.fromkeys(names, math.nan)
-    found = (pearsonr(predicted, measured).statistic, spearmanr(predicted, measured).statistic)
-    return dict(zip(names, map(float, found), strict=True))
+    """Columns of the summary."""
+    found = correlations(*(frame[name].to_numpy(np.float64) for name in ("predicted", truth)))
+    return dict(zip((f"pearson{ending}", f"spearman{ending}"), found, strict=True))
 
 
-def _filled(model: nn.Module, theta: Tensor) -> nn.Module:
+def correlations(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> tuple[float, float]:
+    """Pearson's and Spearman's; NaN where one of the two is constant or not finite."""
+    known = bool(np.isfinite(predicted).all() and np.isfinite(measured).all())
+    if not known or np.ptp(predicted) == 0 or np.ptp(measured) == 0:
+        return math.nan, math.nan
+    return float(pearsonr(predicted, measured).statistic), float(spearmanr(predicted, measured).statistic)
+
+
+def filled(model: nn.Module, theta: Tensor) -> nn.Module:
     """A copy of a network with these parameters."""
     filled = copy.deepcopy(model)
     ParameterIndex.of(filled).assign(filled, theta)

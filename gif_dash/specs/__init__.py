@@ -8,6 +8,7 @@ from gif_dash.specs.attribution import INFLUENCES, AttributionSpec, ImageRemoval
 from gif_dash.specs.backdoor import BackdoorSpec
 from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
 from gif_dash.specs.criteria import CriteriaSpec
+from gif_dash.specs.fading import FadingSpec
 from gif_dash.specs.fragility import FragilitySpec
 from gif_dash.specs.layers import LayersSpec
 from gif_dash.specs.methods import MethodsSpec
@@ -26,6 +27,7 @@ __all__ = [
     "BackdoorSpec",
     "CriteriaSpec",
     "Criterion",
+    "FadingSpec",
     "FragilitySpec",
     "ImageRemovalSpec",
     "LayersSpec",
