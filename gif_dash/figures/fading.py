@@ -129,8 +129,8 @@ def apart(result: Result) -> str:
     gradient = float(result.tables["networks"]["gradient_norm"].max())
     return (
         f"With and without the intervention the parameters end {', '.join(ends)} apart (median); the influence "
-        f"predicts {significant(predicted)}. At the intervention the gradient was up to {significant(gradient)}: the further "
-        "from 0, the less it was an optimum."
+        f"predicts {significant(predicted)}. At the intervention the gradient was up to {significant(gradient)}: the "
+        "further from 0, the less it was an optimum."
     )
 
 

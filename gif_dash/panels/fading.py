@@ -33,9 +33,10 @@ that of the highest loss.</p>
 <b>Gradient product</b>: ∇ℓ(z<sub>t</sub>)<sup>T</sup>∇ℓ(z<sub>i</sub>), the prediction for the very first step.</p>
 <p>The influence is about the new optimum. Where the loss is convex and training settles, agreement rises and stays.
 Where it is not, two trainings that began a hair apart may move apart (the divergence), and what was predicted at the
-beginning is lost; batches hasten it. The published finding is that agreement fades with the steps, even without noise.</p>
-<p>Here: gradient descent with momentum .9, rate .05, float64, one split of Iris (120 and 30). The paper measures on
-language and image models that nobody trained here; it prints no number that could be compared with these.</p>
+beginning is lost; batches hasten it. The published finding is that agreement fades with the steps, even without
+noise.</p>
+<p>Here: gradient descent with momentum .9, rate .05, float64, one split of Iris (120 and 30). The paper's networks were
+not trained here, and no number of it is compared with these.</p>
 <p>A. Schioppa, K. Filippova, I. Titov &amp; P. Zablotskaia, “Theoretical and practical perspectives on what influence
 functions do”, NeurIPS 2023.</p>
 """
