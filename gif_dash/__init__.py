@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gif_dash.specs import (
         AttributionSpec,
         BackdoorSpec,
+        CorrectingSpec,
         CriteriaSpec,
         FadingSpec,
         FragilitySpec,
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "AttributionSpec",
     "BackdoorSpec",
+    "CorrectingSpec",
     "CriteriaSpec",
     "Dashboard",
     "FadingSpec",
@@ -57,6 +59,7 @@ __all__ = [
 _HOMES = {
     "AttributionSpec": "gif_dash.specs",
     "BackdoorSpec": "gif_dash.specs",
+    "CorrectingSpec": "gif_dash.specs",
     "CriteriaSpec": "gif_dash.specs",
     "Dashboard": "gif_dash.app",
     "FadingSpec": "gif_dash.specs",

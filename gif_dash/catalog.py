@@ -206,6 +206,13 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.figures.fading:summary",
             needs_scenario=False,
         ),
+        ExperimentEntry(
+            "correcting",
+            "Correcting",
+            "gif_dash.specs:CorrectingSpec",
+            "gif_dash.experiments.correcting:run",
+            "gif_dash.figures.correcting:summary",
+        ),
     )
 }
 

@@ -99,6 +99,7 @@ LABELS: dict[str, str] = {
     "sample": "of a sample",
     "highest-loss": "highest loss",
     "median-loss": "median loss",
+    "nearest": "nearest inputs",
     "doubling": "counting twice",
     "none": "none",
     "shared": "shared batches",
