@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
+from gif_dash.influence import Loss
 from gif_dash.scenarios import ScenarioError
 
 #: Stacked parameters.
@@ -94,6 +96,16 @@ def slopes(outputs: Tensor, wanted: Tensor, loss: str) -> Tensor:
         return outputs.sub_(wanted).mul_(2 / wanted.shape[-1])
     outputs = outputs.sub_(outputs.amax(-1, keepdim=True)).exp_()
     return outputs.div_(outputs.sum(-1, keepdim=True)).sub_(wanted)
+
+
+def squared_error(outputs: Tensor, targets: Tensor, reduction: str = "none") -> Tensor:
+    """`gif_dash.scenarios.dense.squared_error` for `torch.func.vmap`, which cannot look into targets: (b,)."""
+    wanted = targets.unsqueeze(-1) == torch.arange(outputs.shape[-1])
+    return (outputs - wanted.to(outputs)).square().mean(-1)
+
+
+#: Losses of single examples, by name.
+LOSSES: dict[str, Loss] = {"cross-entropy": F.cross_entropy, "squared-error": squared_error}
 
 
 def by_vmap(network: nn.Module, loss: str) -> Gradients:

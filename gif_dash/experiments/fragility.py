@@ -30,7 +30,6 @@ from gif_dash.influence import ParameterIndex, Risk, TensorExamples
 from gif_dash.progress import Progress
 from gif_dash.results import Result
 from gif_dash.scenarios import ScenarioError, training
-from gif_dash.scenarios.dense import LOSSES
 from gif_dash.specs import FragilitySpec
 from gif_dash.spelling import to_cli
 
@@ -231,7 +230,7 @@ class _Part:
         self, trained: Fleet, number: int, decay: float, model: nn.Module
     ) -> tuple[Estimates, int, dict[str, Any]]:
         """Of one network: its estimates, the test example, and what kind of network it is."""
-        spec, data, loss = self.spec, self.data, LOSSES[self.spec.loss]
+        spec, data, loss = self.spec, self.data, fleet.LOSSES[self.spec.loss]
         model = filled(model, fleet.member(trained, number))
         train, test = (
             Risk(model, loss, data.examples(part), torch.arange(len(labels)), mu)
@@ -331,7 +330,7 @@ class _Part:
         """The loss of one test example at any θ, in float64."""
         inputs, labels = (part[[index]] for part in self.data.test)
         alone = TensorExamples(inputs.double(), labels)
-        target = Risk(copy.deepcopy(model).double(), LOSSES[self.spec.loss], alone, torch.tensor([0]))
+        target = Risk(copy.deepcopy(model).double(), fleet.LOSSES[self.spec.loss], alone, torch.tensor([0]))
         return lambda theta: target.losses(theta).mean()
 
 

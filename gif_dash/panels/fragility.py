@@ -53,6 +53,7 @@ class FragilityPanel(JobPanel[FragilitySpec]):
         self._placed = self.chart.position  # where the panel itself has put it
         super().__init__(context)
         self.chart.observe(self.guard(self._marker_moved), "position")
+        self.form.observe(self.guard(self._varied), "values")
 
     # --- state ------------------------------------------------------------------------------------------------------
 
@@ -83,11 +84,11 @@ class FragilityPanel(JobPanel[FragilitySpec]):
             self.moved = False
             self._placed = self.chart.position = values[0]
 
-    def update(self, before: FragilitySpec) -> None:
-        if self.spec.vary != before.vary and self.spec.values == before.values and self.spec.values:
-            self.form.set(values=[])  # values of something else
-            return
-        super().update(before)
+    def _varied(self, change: Any) -> None:
+        """Values of what varied before are none of what varies now."""
+        old, new = change["old"], change["new"]
+        if old["vary"] != new["vary"] and new["values"] and old["values"] == new["values"]:
+            self.form.set(values=[])
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

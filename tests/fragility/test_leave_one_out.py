@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.func import hessian as dense_hessian
 
+from gif_dash.experiments.fleet import LOSSES
 from gif_dash.experiments.leave_one_out import Dense, Iterative, Sampling
 from gif_dash.influence import Hessian, ParameterIndex, Risk, TensorExamples
 from gif_dash.influence.attribution import influences
-from gif_dash.scenarios.dense import LOSSES
 
 SAMPLING = Sampling(24, 300, 0)
 PLACES = torch.tensor([0, 5, 17])
@@ -98,7 +98,8 @@ def test_lissa_with_all_examples_comes_to_the_exact_one() -> None:
     train, target = risks(decay=1.0)
     estimates = Dense(train, target, SAMPLING)  # batches of all 24: nothing is stochastic
     exact, found = (estimates.predict(kind, 1e-2, PLACES) for kind in ("exact", "lissa"))
-    torch.testing.assert_close(found.changes, exact.changes, rtol=1e-6, atol=1e-10)
+    # λ is relative to σ_max, which LiSSA estimates
+    torch.testing.assert_close(found.changes, exact.changes, rtol=1e-4, atol=1e-9)
     assert bool(found.norms.isnan().all())
 
 
