@@ -125,12 +125,13 @@ class Dense:
         if kind == "rest":
             steps = self._steps_of_rest(damping, places)
             before = float(self.target.losses(tick=self.tick).mean())
-            changes = torch.tensor([float(self.target.losses(self.theta + step).mean()) - before for step in steps])
+            after = [float(self.target.losses(self.theta + step).mean()) for step in steps]
+            changes = torch.tensor(after, dtype=torch.float64) - before
         else:
             eigen = self.eigen if kind == "exact" else _eigen(self._matrix(self._sampled()))
             steps = _solve(eigen, damping, self.gradients[places].T).T / self.risk.size
             changes = steps @ self.slope
-        return Predicted(changes.double(), steps.norm(dim=1), time.perf_counter() - started)
+        return Predicted(changes, steps.norm(dim=1), time.perf_counter() - started)
 
     def _steps_of_rest(self, damping: float, places: Tensor) -> Tensor:
         n, decay = self.risk.size, self.risk.weight_decay

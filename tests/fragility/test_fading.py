@@ -19,7 +19,7 @@ from gif_dash.specs import FadingSpec
 
 #: Convex and strongly regularised: it settles, and the influence is right in the long run.
 CONVEX = FadingSpec(
-    depth=0, weight_decay=0.1, damping=0.0, seeds=2, points=6, train_steps=400, steps=400, batch=30, rate=0.1
+    depth=0, weight_decay=0.1, damping=0.0, seeds=2, points=6, train_steps=700, steps=400, batch=30, rate=0.1
 )
 
 
