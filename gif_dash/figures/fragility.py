@@ -34,7 +34,7 @@ HESSIAN_LABEL = {
 #: What people read of what varies.
 VARIED = {"width": "width", "depth": "hidden layers", "weight-decay": "weight decay μ", "damping": "damping λ/σ_max"}
 
-_MEASURES = ("pearson", "spearman", "norm", "lambda_max", "test_accuracy", "continued")
+_MEASURES = ("pearson", "spearman", "norm", "lambda_max", "test_accuracy")
 _RETRAINED = Style("#000000", "#f2f2f2", "solid", "x", 1.5)
 _NETWORK = Style("#767676", "#9a9a9a", "dot", "cross", 1.5)
 
@@ -84,7 +84,6 @@ def curves(summary: pd.DataFrame, spec: Mapping[str, Any]) -> Chart:
         Quantity("norm", "Change of the parameters", "", 3, Axis("‖Δ‖, median", "log", *norms), "median"),
         Quantity("lambda_max", "Largest eigenvalue", "", 3, Axis("of the Hessian", "log", *tops), "at the optimum"),
         Quantity("test_accuracy", "Test accuracy", "%", 1),
-        Quantity("continued", "Training on with all", "", 4, None, "changes the test loss by"),
     )
     return Chart(
         title=f"Agreement of predicted with retrained changes against {VARIED[str(spec['vary'])]}",
