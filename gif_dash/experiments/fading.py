@@ -154,7 +154,7 @@ class _Fading:
             "lambda_max": estimates.extent()[1],
             "places": places,
             "influence": sign * exact.changes,
-            "gradient": sign * (estimates.gradients[places] @ estimates.slope),
+            "gradient-product": sign * (estimates.gradients[places] @ estimates.slope),
         }
 
     def _train_on(self, noise: Noise, start: Fleet, weights: Tensor, facts: list[dict[str, Any]]) -> None:
@@ -189,7 +189,7 @@ class _Fading:
                 "travelled": float((own[0] - start[0]).norm()),
                 "spread": float(changes.std()),
             }
-            for estimate in ("influence", "gradient"):
+            for estimate in ("influence", "gradient-product"):
                 found = correlations(said[estimate].numpy(), changes.numpy())
                 self.rows.append({**known, "estimate": estimate, "pearson": found[0], "spearman": found[1]})
 

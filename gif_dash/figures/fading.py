@@ -21,7 +21,7 @@ LINES: dict[tuple[str, str], tuple[str, Style]] = {
     ("none", "influence"): ("influence, no noise", Style("#4477AA", "#7fb0e0", "solid")),
     ("shared", "influence"): ("influence, shared batches", Style("#228833", "#66c277", "dash")),
     ("own", "influence"): ("influence, own batches", Style("#AA3377", "#e07fb0", "dot")),
-    ("none", "gradient"): ("gradient product, no noise", Style("#B35806", "#f1a340", DASH_DOT_DOT)),
+    ("none", "gradient-product"): ("gradient product, no noise", Style("#B35806", "#f1a340", DASH_DOT_DOT)),
 }
 #: Agreement below this counts as faded.
 FADED = 0.5

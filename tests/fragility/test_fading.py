@@ -38,7 +38,7 @@ def test_convex_training_comes_to_what_was_predicted(convex: Result) -> None:
         assert last.loc[("influence", seed), "divergence"] == pytest.approx(predicted, rel=0.15)
         assert last.loc[("influence", seed), "travelled"] < 1e-9, "without an intervention nothing moves"
     first = curve[(curve["steps"] == 1) & (curve["noise"] == "none")].set_index(["estimate", "seed"])
-    assert first.loc[("gradient", 0), "pearson"] > 0.999, "the first step is along the gradient"
+    assert first.loc[("gradient-product", 0), "pearson"] > 0.999, "the first step is along the gradient"
 
 
 def test_own_batches_drown_the_intervention(convex: Result) -> None:
@@ -94,7 +94,7 @@ def test_the_panel_shows_a_stored_answer_and_its_ways_out(convex: Result) -> Non
     panel.context.ticker.tick()
     assert client.submitted == []
     lines = {line["key"]: line for line in panel.chart.chart["lines"]}
-    assert list(lines) == ["none-influence", "shared-influence", "own-influence", "none-gradient"]
+    assert list(lines) == ["none-influence", "shared-influence", "own-influence", "none-gradient-product"]
     assert lines["none-influence"]["x"][-1] == 400
     assert "<b>No noise</b>: Pearson" in panel.words.value
     assert "For how long does the prediction hold?" in panel.words.value
