@@ -95,7 +95,7 @@ def holds(result: Result) -> str:
     for noise in result.spec["noises"]:
         rows = table[(table["noise"] == noise) & (table["estimate"] == "influence")].dropna(subset="pearson")
         name = LINES[noise, "influence"][0].partition(", ")[2]
-        head = f"<b>{name[:1].upper()}{name[1:]}</b>"
+        head = f"<strong>{name[:1].upper()}{name[1:]}</strong>"
         if not len(rows):
             said.append(f"{head}: no finite agreement.")
             continue

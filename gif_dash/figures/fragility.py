@@ -195,7 +195,7 @@ def _scatter(rows: pd.DataFrame, kind: str, said: pd.DataFrame) -> str:
     start, end = max(left, low), min(right, high)
     if start < end:
         line = f"M{across(start):.1f},{up(start):.1f}L{across(end):.1f},{up(end):.1f}"
-        parts.append(f'<path d="{line}" style="{frame}" stroke-dasharray="5 4"/>')
+        parts.append(f'<path d="{line}" style="fill:none;stroke:var(--gd-muted)" stroke-dasharray="5 4"/>')
     if left < 0 < right:
         parts.append(f'<path d="M{across(0):.1f},{_TOP}v{tall}" style="fill:none;stroke:var(--gd-grid)"/>')
     if low < 0 < high:

@@ -84,13 +84,11 @@ def oddities(result: Result) -> list[str]:
 def facts(result: Result) -> str:
     """One line: data, networks, training, time."""
     spec, known = result.spec, result.provenance
-    sizes = [f"{size:,}".replace(",", "\u202f") for size in known["p"]]
+    sizes = [_whole(size) for size in known["p"]]
     parts = [
         f"{escape(str(known['data']))}, {known['N']} training and {known['test_examples']} test examples",
         f"{sizes[0]} to {sizes[-1]} parameters" if len(sizes) > 1 else f"{sizes[0]} parameters",
-        f"{spec['train_steps']:,} steps of training, {spec['steps']:,} of retraining from the optimum".replace(
-            ",", "\u202f"
-        ),
+        f"{_whole(spec['train_steps'])} steps of training, {_whole(spec['steps'])} of retraining from the optimum",
         escape(str(known["training"])),
         str(known["dtype"]),
         f"computed in {duration(float(known['seconds']))}",
@@ -98,9 +96,13 @@ def facts(result: Result) -> str:
     return " · ".join(parts)
 
 
+def _whole(value: float) -> str:
+    return f"{int(value):,}".replace(",", "\u202f")
+
+
 def _bold(kind: str) -> str:
     text = HESSIAN_LABEL[kind]
-    return f"<b>{escape(text[:1].upper() + text[1:])}</b>"
+    return f"<strong>{escape(text[:1].upper() + text[1:])}</strong>"
 
 
 def _at(result: Result, row: Any) -> str:
@@ -109,7 +111,7 @@ def _at(result: Result, row: Any) -> str:
 
 def _with(row: Any) -> str:
     spread = row["pearson_sd"]
-    return number(row["pearson"], 2) + ("" if math.isnan(spread) else f" ± {number(spread, 2)}")
+    return number(row["pearson"], 2) + ("" if math.isnan(spread) else f" ± {spread:.2f}")
 
 
 def _means(result: Result, kind: str | None = None) -> pd.DataFrame:

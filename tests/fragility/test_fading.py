@@ -96,7 +96,7 @@ def test_the_panel_shows_a_stored_answer_and_its_ways_out(convex: Result) -> Non
     lines = {line["key"]: line for line in panel.chart.chart["lines"]}
     assert list(lines) == ["none-influence", "shared-influence", "own-influence", "none-gradient-product"]
     assert lines["none-influence"]["x"][-1] == 400
-    assert "<b>No noise</b>: Pearson" in panel.words.value
+    assert "<strong>No noise</strong>: Pearson" in panel.words.value
     assert "For how long does the prediction hold?" in panel.words.value
     panel.chart.position = 30.0
     panel.context.ticker.tick()

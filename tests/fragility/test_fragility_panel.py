@@ -45,7 +45,7 @@ def test_stored_answer_is_shown_at_once_with_means_and_bars() -> None:
     assert lines["retrained"]["values"]["pearson"] == [None, None]
     assert lines["network"]["values"]["lambda_max"] == pytest.approx([2.0, 2.0])
     told = panel.words.value
-    assert "<b>Exact Hessian (classic)</b>: Pearson 0.90 ± 0.14 at width 2, 0.40 ± 0.14 at width 8" in told
+    assert "<strong>Exact Hessian (classic)</strong>: Pearson 0.90 ± 0.14 at width 2, 0.40 ± 0.14 at width 8" in told
     assert "in 2 of 4 networks training had not settled" in told
     assert "In 2 of 4 networks the Hessian has negative eigenvalues (down to −0.0100)" in told
 
