@@ -205,7 +205,7 @@ def descend(
         found = gradients(fleet, batch, shares)
         with torch.no_grad():
             torch._foreach_mul_(speed, MOMENTUM)
-            torch._foreach_add_(speed, found)
+            torch._foreach_add_(speed, list(found))
             torch._foreach_addcmul_(speed, fleet, rates)
             torch._foreach_add_(fleet, speed, alpha=-(rate(step) if callable(rate) else rate))
         if watch is not None:
@@ -234,7 +234,7 @@ def shuffled(inputs: Tensor, wanted: Tensor, size: int, seed: int) -> Iterator[B
     generator = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(len(inputs), generator=generator)
-        for places in order[: len(order) // size * size].split(size):
+        for places in torch.split(order[: len(order) // size * size], size):
             yield Batch(inputs[places], wanted[places], places)
 
 
