@@ -51,6 +51,8 @@ TABS = (
     Tab("mislabelled", "Mislabelled", "gif_dash.panels.mislabelled:MislabelledPanel"),
     Tab("backdoor", "Backdoor", "gif_dash.panels.backdoor:BackdoorPanel"),
     Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
+    Tab("fragility", "Fragility", "gif_dash.panels.fragility:FragilityPanel"),
+    Tab("fading", "Fading", "gif_dash.panels.fading:FadingPanel"),
     Tab("history", "History", "gif_dash.panels.history:HistoryPanel"),
 )
 

@@ -197,6 +197,30 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.mislabelled:run",
             "gif_dash.figures.mislabelled:summary",
         ),
+        ExperimentEntry(
+            "fragility",
+            "Fragility",
+            "gif_dash.specs:FragilitySpec",
+            "gif_dash.experiments.fragility:run",
+            "gif_dash.figures.fragility_words:summary",
+            needs_scenario=False,
+            in_parts=True,
+        ),
+        ExperimentEntry(
+            "fading",
+            "Fading",
+            "gif_dash.specs:FadingSpec",
+            "gif_dash.experiments.fading:run",
+            "gif_dash.figures.fading:summary",
+            needs_scenario=False,
+        ),
+        ExperimentEntry(
+            "correcting",
+            "Correcting",
+            "gif_dash.specs:CorrectingSpec",
+            "gif_dash.experiments.correcting:run",
+            "gif_dash.figures.correcting:summary",
+        ),
     )
 }
 

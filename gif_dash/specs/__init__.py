@@ -7,7 +7,10 @@ carries everything a person needs: a title, one line of help, its range or choic
 from gif_dash.specs.attribution import INFLUENCES, AttributionSpec, ImageRemovalSpec, Ranking
 from gif_dash.specs.backdoor import BackdoorSpec
 from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
+from gif_dash.specs.correcting import CorrectingSpec
 from gif_dash.specs.criteria import CriteriaSpec
+from gif_dash.specs.fading import FadingSpec
+from gif_dash.specs.fragility import FragilitySpec
 from gif_dash.specs.layers import LayersSpec
 from gif_dash.specs.line import LineSpec
 from gif_dash.specs.methods import MethodsSpec
@@ -24,8 +27,11 @@ __all__ = [
     "SYMMETRIC",
     "AttributionSpec",
     "BackdoorSpec",
+    "CorrectingSpec",
     "CriteriaSpec",
     "Criterion",
+    "FadingSpec",
+    "FragilitySpec",
     "ImageRemovalSpec",
     "LayersSpec",
     "LineSpec",

@@ -1,0 +1,127 @@
+"""Fading: for how many steps of training does the influence predict what an intervention does?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import ipywidgets
+import pandas as pd
+
+from gif_dash.figures import fading as pictures
+from gif_dash.figures.chart import Chart
+from gif_dash.panels.bars import Fold, column, html
+from gif_dash.panels.base import Context, JobPanel
+from gif_dash.panels.chart import ChartWidget
+from gif_dash.panels.swept import position
+from gif_dash.results import Result
+from gif_dash.specs import FadingSpec, Spec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+EMPTY = pd.DataFrame()
+
+ABOUT = """
+<p>A dense network is trained on Iris. Then, in one copy for each of the examples of largest |influence|, the example is
+removed (or counts twice), and all copies are trained on, beside one copy without an intervention. After k steps the
+test loss differs by so much between a copy and that one; the influence, computed once at the intervention with the
+exact Hessian, predicts the difference in the long run. The correlation is over the interventions, the test example is
+that of the highest loss.</p>
+<p><b>No noise</b>: all examples in every step. <b>Shared batches</b>: random batches, the same for all copies.
+<b>Own batches</b>: every copy has its own, and the difference holds both the intervention and the luck of the batches.
+<b>Gradient product</b>: ∇ℓ(z<sub>t</sub>)<sup>T</sup>∇ℓ(z<sub>i</sub>), the prediction for the very first step.</p>
+<p>The influence is about the new optimum. Where the loss is convex and training settles, agreement rises and stays.
+Where it is not, two trainings that began a hair apart may move apart (the divergence), and what was predicted at the
+beginning is lost; batches hasten it. The published finding is that agreement fades with the steps, even without
+noise.</p>
+<p>Here: gradient descent with momentum .9, rate .05, float64, one split of Iris (120 and 30). The paper's networks were
+not trained here, and no number of it is compared with these.</p>
+<p>A. Schioppa, K. Filippova, I. Titov &amp; P. Zablotskaia, “Theoretical and practical perspectives on what influence
+functions do”, NeurIPS 2023.</p>
+"""
+
+
+class FadingPanel(JobPanel[FadingSpec]):
+    """Agreement with continued training against the steps since the intervention (Schioppa et al. 2023)."""
+
+    spec_class: ClassVar[type[Spec]] = FadingSpec
+    title = "Fading"
+    intro = (
+        "<p>An influence is computed once; training goes on. <b>For how many steps</b> does it predict what removing "
+        "an example does, with and without the noise of batches? The slider below the plots reads the curves.</p>"
+    )
+    overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        name: {"kind": "number"} for name in ("steps", "train_steps", "weight_decay", "damping", "batch", "rate")
+    }
+
+    def __init__(self, context: Context) -> None:
+        self.chart = ChartWidget(position=100.0)
+        self.drawn: Chart | None = None  #: of the complete answer on the screen
+        self.moved = False  #: the person (or a link) has put the marker somewhere
+        super().__init__(context)
+        self.chart.observe(self.guard(self._marker_moved), "position")
+
+    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
+        found, sentences = position(query, "at", 1e5, "the marker")
+        if found is not None:
+            self.moved, self.chart.position = True, found
+        return sentences
+
+    def extra_state(self) -> dict[str, str]:
+        return {"at": f"{self.chart.position:.4g}"} if self.moved else {}
+
+    def _marker_moved(self, _change: Any) -> None:
+        self.moved = True
+        self.context.ticker.soon(self.state_changed)
+
+    def build(self) -> Sequence[ipywidgets.Widget]:
+        self.words = html("", "gd-verdicts")
+        self.numbers = Fold(
+            "Numbers", lambda: html(pictures.means_html(self._shown())), guard=self.guard, note="some of the steps"
+        )
+        self.numbers.add_class("gd-hidden")
+        about = Fold(
+            "About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="what is compared, choices"
+        )
+        self.chart.draw(pictures.curves(EMPTY, self.spec.model_dump()))
+        return (column(self.chart, self.words, classes=("gd-results",)), self.numbers, about)
+
+    def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
+        if "curve" in partial and self.running is not None:
+            self._draw(pictures.curves(partial["curve"], self.running.model_dump()), self.drawn)
+
+    def show_result(self, result: Result) -> None:
+        previous = self.drawn if self.result is not None and self.result.spec != result.spec else None
+        self.result = result
+        self.drawn = pictures.curves(result.tables["curve"], result.spec)
+        self._draw(self.drawn, previous)
+        self.words.value = (
+            '<div class="gd-questions">'
+            f"<section><h3>For how long does the prediction hold?</h3><p>{pictures.holds(result)}</p></section>"
+            f"<section><h3>How far do the trainings come apart?</h3><p>{pictures.apart(result)}</p></section>"
+            f'</div><p class="gd-help">{pictures.facts(result)}</p>'
+        )
+        self.numbers.remove_class("gd-hidden")
+        self.numbers.refresh()
+
+    def started(self) -> None:
+        if self.running is not None:
+            self._draw(pictures.curves(EMPTY, self.running.model_dump()), self.drawn)
+
+    def stopped(self) -> None:
+        self.chart.draw(self.drawn or pictures.curves(EMPTY, self.spec.model_dump()))
+
+    def _draw(self, chart: Chart, previous: Chart | None) -> None:
+        self.chart.draw(chart.with_ghosts_of(previous))
+
+    def _shown(self) -> Result:
+        assert self.result is not None, "folds are hidden until there is a result"
+        return self.result
+
+    def export_figures(self) -> Sequence[go.Figure]:
+        return pictures.figures(self._shown())
+
+    def export_words(self) -> Sequence[str]:
+        result = self._shown()
+        return [pictures.facts(result), pictures.holds(result), pictures.apart(result)]

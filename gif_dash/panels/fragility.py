@@ -1,0 +1,168 @@
+"""Fragility: when do influence estimates agree with retraining, and when not?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import ipywidgets
+import pandas as pd
+
+from gif_dash.figures import fragility as pictures
+from gif_dash.figures import fragility_words as words
+from gif_dash.figures.chart import Chart
+from gif_dash.panels.bars import Fold, column, html
+from gif_dash.panels.base import Context, JobPanel
+from gif_dash.panels.chart import ChartWidget
+from gif_dash.panels.fragility_about import ABOUT
+from gif_dash.panels.spectrum import SpectraWidget
+from gif_dash.panels.swept import position
+from gif_dash.results import Result
+from gif_dash.specs import FragilitySpec, Spec
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+EMPTY = pd.DataFrame()
+
+
+class FragilityPanel(JobPanel[FragilitySpec]):
+    """Predicted against retrained changes, one training example removed at a time (Basu et al. 2021)."""
+
+    spec_class: ClassVar[type[Spec]] = FragilitySpec
+    title = "Fragility"
+    intro = (
+        "<p>When can an influence estimate be believed? Remove one training example, predict what that does to the "
+        "loss of a test example, and <b>train again without it</b>: here for the most influential examples of many "
+        "small networks. Move the marker below the plots to see the single removals.</p>"
+    )
+    overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "weight_decay": {"kind": "number"},
+        "damping": {"kind": "number"},
+        "train_steps": {"kind": "number"},
+        "steps": {"kind": "number"},
+        "rate": {"kind": "number"},
+        "curvature_samples": {"kind": "number"},
+        "lissa_steps": {"kind": "number"},
+    }
+
+    def __init__(self, context: Context) -> None:
+        self.chart = ChartWidget(position=2.0)
+        self.drawn: Chart | None = None  #: of the complete answer on the screen
+        self.moved = False  #: the person (or a link) has put the marker somewhere
+        self._placed = self.chart.position  # where the panel itself has put it
+        super().__init__(context)
+        self.chart.observe(self.guard(self._marker_moved), "position")
+        self.form.observe(self.guard(self._varied), "values")
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
+        found, sentences = position(query, "at", 64.0, "the marker")
+        if found is not None:
+            self.moved, self.chart.position = True, found
+        return sentences
+
+    def extra_state(self) -> dict[str, str]:
+        return {"at": f"{self.chart.position:.4g}"} if self.moved else {}
+
+    def _marker_moved(self, change: Any) -> None:
+        if change["new"] == self._placed:
+            return
+        self.moved = True
+        self.context.ticker.soon(self._follow_marker)
+
+    def _follow_marker(self) -> None:
+        self.state_changed()
+        if self._built and self.result is not None:
+            self._show_scatter(self.result)
+
+    def _place_marker(self, spec: Mapping[str, Any]) -> None:
+        """The marker goes to the first value, unless the person has put it on one of the values' range."""
+        values = pictures.grid(spec)
+        if not self.moved or not values[0] <= self.chart.position <= values[-1]:
+            self.moved = False
+            self._placed = self.chart.position = values[0]
+
+    def _varied(self, change: Any) -> None:
+        """Values of what varied before are none of what varies now."""
+        old, new = change["old"], change["new"]
+        if old["vary"] != new["vary"] and new["values"] and old["values"] == new["values"]:
+            self.form.set(values=[])
+
+    # --- what is shown ----------------------------------------------------------------------------------------------
+
+    def build(self) -> Sequence[ipywidgets.Widget]:
+        self.scatter = SpectraWidget()
+        self.words = html("", "gd-verdicts")
+        self.folds = (
+            self._fold("Numbers", lambda: html(words.means_html(self._shown())), "every setting"),
+            self._fold("As published", lambda: html(words.published_html(self._shown())), "their correlations, ours"),
+        )
+        for fold in self.folds:
+            fold.add_class("gd-hidden")
+        about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "equations, choices")
+        self.chart.draw(pictures.curves(EMPTY, self.spec.model_dump()))
+        return (column(self.chart, self.words, classes=("gd-results",)), self.scatter, *self.folds, about)
+
+    def may_run_alone(self) -> bool:
+        return self.spec.data == "iris"
+
+    def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
+        if "summary" in partial and self.running is not None:
+            self._draw(pictures.curves(partial["summary"], self.running.model_dump()), self.drawn)
+
+    def show_result(self, result: Result) -> None:
+        previous = self.drawn if self.result is not None and self.result.spec != result.spec else None
+        self.result = result
+        self.drawn = pictures.curves(result.tables["summary"], result.spec)
+        self._place_marker(result.spec)
+        self._draw(self.drawn, previous)
+        self._show_scatter(result)
+        odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in words.oddities(result))
+        self.words.value = (
+            '<div class="gd-questions">'
+            f"<section><h3>Do the estimates agree with retraining?</h3><p>{words.agreement(result)}</p></section>"
+            f"<section><h3>Is the truth settled?</h3><p>{words.settled(result)}</p></section>"
+            f'</div>{odd}<p class="gd-help">{words.facts(result)}</p>'
+        )
+        for fold in self.folds:
+            fold.remove_class("gd-hidden")
+            fold.refresh()
+
+    def started(self) -> None:
+        if self.running is not None:
+            self._draw(pictures.curves(EMPTY, self.running.model_dump()), self.drawn)
+
+    def stopped(self) -> None:
+        self.chart.draw(self.drawn or pictures.curves(EMPTY, self.spec.model_dump()))
+
+    def _draw(self, chart: Chart, previous: Chart | None) -> None:
+        self.chart.draw(chart.with_ghosts_of(pictures.same_axis(chart, previous)))
+
+    def _show_scatter(self, result: Result) -> None:
+        self.scatter.html = pictures.scatter_html(result, pictures.nearest_value(result.spec, self.chart.position))
+
+    def _fold(self, title: str, build: Any, note: str) -> Fold:
+        return Fold(title, build, guard=self.guard, note=note)
+
+    def _shown(self) -> Result:
+        assert self.result is not None, "folds are hidden until there is a result"
+        return self.result
+
+    # --- ways out ---------------------------------------------------------------------------------------------------
+
+    def export_figures(self) -> Sequence[go.Figure]:
+        result = self._shown()
+        return pictures.figures(result, pictures.nearest_value(result.spec, self.chart.position))
+
+    def export_words(self) -> Sequence[str]:
+        result = self._shown()
+        return [
+            words.question(result),
+            words.facts(result),
+            f"Do the estimates agree with retraining? {words.agreement(result)}",
+            f"Is the truth settled? {words.settled(result)}",
+            *words.oddities(result),
+            words.published_html(result),
+        ]
