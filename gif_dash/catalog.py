@@ -189,6 +189,14 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.mislabelled:run",
             "gif_dash.figures.mislabelled:summary",
         ),
+        ExperimentEntry(
+            "two-classes",
+            "1 against 7",
+            "gif_dash.specs:TwoClassesSpec",
+            "gif_dash.experiments.two_classes:run",
+            "gif_dash.figures.two_classes:summary",
+            needs_scenario=False,
+        ),
     )
 }
 

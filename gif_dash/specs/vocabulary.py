@@ -89,6 +89,11 @@ LABELS: dict[str, str] = {
     "subspace": "subspace",
     "label": "the right class",
     "predicted": "the network's answer",
+    "digits": "digits, 8×8",
+    "mnist": "MNIST",
+    "logistic": "logistic",
+    "smoothed-hinge": "smoothed hinge",
+    "closed-form": "closed form",
     "retrain_all": "trained again with all (cold start)",
     "retrain_warm_all": "trained on with all (warm start)",
 }
