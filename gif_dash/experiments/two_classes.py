@@ -410,27 +410,26 @@ class TwoClassesRun:
         return said
 
     def _shown(self) -> pd.DataFrame:
-        said, rows = self._said(self.learned), []
-        losses = self.loss.value(self.learned.y * (self.learned.x @ self.w))
+        said = self._said(self.learned)
+        losses = self.loss.value(self.learned.y * (self.learned.x @ self.w)).numpy()
+        frames = []
         for solver in self.solved:
             scores = self.scores[solver]
             order = np.argsort(scores, kind="stable")
-            sides = {"for": order[scores[order] < 0], "against": order[::-1][scores[order[::-1]] > 0]}
-            for side, places in sides.items():
-                for place in places[: self.spec.shown].tolist():
-                    rows.append(
-                        {
-                            "ranking": solver,
-                            "side": side,
-                            "train_index": int(self.learned.positions[place]),
-                            "label": int(self.learned.labels[place]),
-                            "predicted": int(said[place]),
-                            "loss": float(losses[place]),
-                            "score": float(-scores[place] / self.n),
-                        }
-                    )
-        names = ["ranking", "side", "train_index", "label", "predicted", "loss", "score"]
-        return pd.DataFrame(rows, columns=names)
+            back = order[::-1]
+            for side, ordered in (("for", order[scores[order] < 0]), ("against", back[scores[back] > 0])):
+                places = ordered[: self.spec.shown]
+                columns = {
+                    "ranking": solver,
+                    "side": side,
+                    "train_index": self.learned.positions.numpy()[places],
+                    "label": self.learned.labels.numpy()[places],
+                    "predicted": said[places],
+                    "loss": losses[places],
+                    "score": -scores[places] / self.n,
+                }
+                frames.append(pd.DataFrame(columns))
+        return pd.concat(frames, ignore_index=True)
 
     def _query(self) -> pd.DataFrame:
         place = self.place
