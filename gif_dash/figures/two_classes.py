@@ -60,14 +60,15 @@ def named(solver: str) -> Html:
 
 
 def _swatch(look: Style, stroke: bool = True) -> str:
-    marker = f'<path transform="translate(14,7)" d="{MARKERS[look.marker]}" style="fill:{look.css()}"/>'
+    outline = MARKERS.get(look.marker, "")
+    marker = f'<path transform="translate(14,7)" d="{outline}" style="fill:{look.css()}"/>' if outline else ""
     line = (
         f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
         f'stroke-dasharray="{DASHES[look.dash]}"/>'
     )
     return (
         '<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">'
-        f"{line if stroke else ''}{marker if look.marker else ''}</svg>"
+        f"{line if stroke else ''}{marker}</svg>"
     )
 
 

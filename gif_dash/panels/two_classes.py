@@ -122,8 +122,8 @@ class TwoClassesPanel(JobPanel[TwoClassesSpec]):
         self.chart.draw(pictures.curves(EMPTY, EMPTY))
         return (
             self.missing,
-            self.images,
             self.verdicts,
+            self.images,
             self.table,
             self.chart,
             self.scatter,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from attribution.test_attribution_browser import RENDER
 from two_classes_cases import SMALL, answer
+from widget_harness import HARNESS
 
 from gif_dash.figures.two_classes import content, scatter_html
 from gif_dash.panels.images import ImagesWidget
@@ -19,7 +19,8 @@ def test_images_are_looked_at_by_every_solver(browser: Any) -> None:
     page = browser.new_page(viewport={"width": 800, "height": 1200})
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto("about:blank")
+    page.set_content("<main class='gd-app'></main>")
+    page.add_style_tag(content=str(ImagesWidget._css))
     traits = {
         "content": content(answer(SMALL).tables, DIGITS),
         "ranking": "",
@@ -31,9 +32,9 @@ def test_images_are_looked_at_by_every_solver(browser: Any) -> None:
         "error": "",
         "choosing": False,
     }
-    page.evaluate(RENDER, [str(ImagesWidget._esm), str(ImagesWidget._css), traits])
+    page.evaluate(HARNESS, [str(ImagesWidget._esm), traits])
     assert page.get_by_role("button", name="Choose all").count() == 0
-    assert not page.locator(".gd-tray").is_visible()
+    assert page.locator(".gd-tray").get_attribute("hidden") is not None
     assert page.get_by_role("img", name="helpful: removing it raises the loss").count() == SMALL.shown
     assert page.get_by_role("img", name="harmful: removing it lowers the loss").count() == SMALL.shown
     page.locator(".gd-tile").first.click()
