@@ -96,7 +96,7 @@ def curves(curve: pd.DataFrame, solvers: pd.DataFrame) -> Chart:
     places = [*(place for line in lines for place in line.x), *(mark.x for mark in marks)] or [1.0, 100.0]
     errors = [value for line in lines for value in line.values["error"]] or [1e-12, 1.0]
     ranks = [value for line in lines for value in line.values["spearman"] if math.isfinite(value)]
-    lowest = min([0.0, *ranks])
+    lowest = math.floor(10 * min([0.8, *ranks])) / 10
     x_low, x_high = decades(places, floor=1e-4, ceiling=1e7)
     y_low, y_high = decades(errors, floor=FLOOR, ceiling=1e6)
     return Chart(
@@ -106,11 +106,11 @@ def curves(curve: pd.DataFrame, solvers: pd.DataFrame) -> Chart:
             Quantity("error", "Error of H⁻¹∇ℓ", "", 3, Axis("relative error", "log", y_low, y_high), "relative"),
             Quantity(
                 "spearman",
-                "Order of the training images",
+                "Order of the images",
                 "",
                 4,
-                Axis("Spearman", "linear", lowest - 0.04, 1.04),
-                "Spearman’s correlation with the exact order",
+                Axis("Spearman", "linear", lowest - 0.01, 1.01),
+                "Spearman’s correlation",
             ),
         ),
         lines=tuple(lines),
@@ -278,8 +278,8 @@ def lands(result: Result) -> str:
     warned = f" {odd} of the trainings did not come to rest." if odd else ""
     return (
         f"<b>{verdict}</b> {count} training images were left out one by one and the model trained again to "
-        f"convergence. Predicted and actual change of the test loss correlate with {number(pearson)} (Pearson) and "
-        f"{number(spearman)} (Spearman); the actual ones are {number(slope, 2)} times the predicted, the largest is "
+        f"convergence. Predicted and actual change of the test loss correlate with {_rank(pearson)} (Pearson) and "
+        f"{_rank(spearman)} (Spearman); the actual ones are {number(slope, 2)} times the predicted, the largest is "
         f"{significant(float(known['largest_actual']), 2)}.{warned}"
     )
 
@@ -309,7 +309,7 @@ def _overtaken(result: Result) -> str:
     for solver in dict.fromkeys(curve["solver"]):
         near = curve[(curve["solver"] == solver) & (curve["error"] <= float(lissa["error"]))]
         if solver != "lissa" and len(near):
-            told.append(f"{escape(called(str(solver)))} after {significant(float(near['passes'].iloc[0]), 3)}")
+            told.append(f"{escape(called(str(solver)))} after {_count(float(near['passes'].iloc[0]))}")
     if not told:
         return ""
     return f" The error that LiSSA ends with: {', '.join(told)} passes."
@@ -361,7 +361,12 @@ def _condition(result: Result) -> str:
 
 
 def _passes(row: Mapping[Any, Any]) -> str:
-    return f"{significant(float(row['passes']), 3)} passes"
+    return f"{_count(float(row['passes']))} passes"
+
+
+def _count(value: float) -> str:
+    """Passes: whole numbers as such."""
+    return spaced(round(value)) if value >= 100 or value == round(value) else significant(value, 2)
 
 
 def _rank(value: float) -> str:
@@ -417,7 +422,7 @@ def solvers_html(result: Result) -> str:
             "status": [_status(row) for row in rows],
             "iterations": ["–" if row["solver"] in ("closed-form", "direct") else row["iterations"] for row in rows],
             "products": [spaced(int(row["products"])) if row["products"] else "–" for row in rows],
-            "passes": [significant(float(row["passes"]), 3) for row in rows],
+            "passes": [_count(float(row["passes"])) if row["products"] else "–" for row in rows],
             "seconds": [f"{significant(1000 * float(row['seconds']), 2)}" for row in rows],
             "cpu": [f"{significant(1000 * float(row['cpu']), 2)}" for row in rows],
             "error": [significant(float(row["error"]), 2) for row in rows],
