@@ -336,12 +336,12 @@ class TwoClassesRun:
         exact, scores = self.scores[EXACT], self.scores[solver]
         direction = self.exact if solver == EXACT else self.solved[solver].delta
         known = _rank_agreement(exact, scores)
-        ends = [np.argsort(values, kind="stable") for values in (exact, scores)]
+        ours, theirs = (np.argsort(values, kind="stable") for values in (exact, scores))
         known |= {
             "error": float((direction - self.exact).norm() / self.exact.norm()),
             "score_error": float(np.linalg.norm(scores - exact) / np.linalg.norm(exact)),
-            "top_helpful": len(np.intersect1d(*(order[:TOP] for order in ends))),
-            "top_harmful": len(np.intersect1d(*(order[-TOP:] for order in ends))),
+            "top_helpful": len(np.intersect1d(ours[:TOP], theirs[:TOP])),
+            "top_harmful": len(np.intersect1d(ours[-TOP:], theirs[-TOP:])),
         }
         actual = np.array([row["actual"] for row in self.truth])
         predicted = np.array([row["predicted" if solver == EXACT else solver] for row in self.truth])

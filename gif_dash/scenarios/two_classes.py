@@ -76,10 +76,11 @@ def two_classes(data: Literal["digits", "mnist"], classes: tuple[int, int]) -> t
         ScenarioError: MNIST is neither there nor to be had.
     """
     if data == "digits":
-        train, test = (part.tensors for part in digits())
+        parts = [(part.tensors[0], part.tensors[1]) for part in digits()]
     else:
-        train, test = ((pixels.unsqueeze(1) / 255, labels) for pixels, labels in map(mnist_pixels, (True, False)))
-    return TwoClasses.of(*train, classes), TwoClasses.of(*test, classes)
+        parts = [(pixels.unsqueeze(1) / 255, labels) for pixels, labels in map(mnist_pixels, (True, False))]
+    train, test = (TwoClasses.of(pictures, labels, classes) for pictures, labels in parts)
+    return train, test
 
 
 @dataclass(frozen=True)
