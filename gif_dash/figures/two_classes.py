@@ -139,8 +139,8 @@ def scatter_html(truth: pd.DataFrame, count: int) -> str:
     """
     if not len(truth):
         return ""
-    values = [*truth["predicted"], *truth["actual"], 0.0]
-    low, high = min(values), max(values)
+    values: list[float] = [*truth["predicted"], *truth["actual"], 0.0]
+    low, high = float(min(values)), float(max(values))
     pad = (high - low or 1.0) * 0.06
     low, high = low - pad, high + pad
     wide, tall = WIDTH - LEFT - RIGHT, HEIGHT - UPPER - LOWER
@@ -303,7 +303,7 @@ def compared(result: Result) -> str:
 def _overtaken(result: Result) -> str:
     """From when on the other iterative solvers have LiSSA's error; nothing where there is nothing to compare."""
     curve, lissa = result.tables["curve"], _rows(result).get("lissa")
-    if lissa is None:
+    if lissa is None or lissa["status"] == "diverged":
         return ""
     told = []
     for solver in dict.fromkeys(curve["solver"]):
@@ -324,6 +324,8 @@ def _verdict(rows: Mapping[str, Mapping[Any, Any]]) -> str:
     row = others[best]
     if not float(row["error"]) <= EXACT:
         return "<b>None is exact.</b>"
+    if lissa["status"] == "diverged":
+        return f"<b>{escape(called(best))} is exact; LiSSA diverges.</b>"
     rank, work = float(lissa["spearman"]), float(lissa["passes"]) / float(row["passes"])
     if float(lissa["error"]) <= EXACT:
         found = "LiSSA is as exact"

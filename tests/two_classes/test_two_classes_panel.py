@@ -191,7 +191,10 @@ def test_words_say_what_the_numbers_say() -> None:
     assert "None is exact" in pictures.compared(
         replace(result, tables={**result.tables, "solvers": result.tables["solvers"].assign(error=0.5)})
     )
-    assert ", diverged" in pictures.compared(with_solver(result, "lissa", status="diverged"))
+    diverged = pictures.compared(with_solver(result, "lissa", status="diverged"))
+    assert "is exact; LiSSA diverges.</b>" in diverged
+    assert ", diverged" in diverged
+    assert "The error that LiSSA ends with" not in diverged
     for pearson, slope, verdict in (
         (0.99, 1.0, "Yes"),
         (0.99, 2.0, "In order"),
