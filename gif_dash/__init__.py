@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         RemovalSpec,
         SpectrumSpec,
         ToySpec,
+        TwoClassesSpec,
     )
 
 __version__ = "0.1.0"
@@ -52,6 +53,7 @@ __all__ = [
     "Scenario",
     "SpectrumSpec",
     "ToySpec",
+    "TwoClassesSpec",
     "__version__",
     "folder_scenario",
     "run",
@@ -77,6 +79,7 @@ _HOMES = {
     "Scenario": "gif_dash.scenarios",
     "SpectrumSpec": "gif_dash.specs",
     "ToySpec": "gif_dash.specs",
+    "TwoClassesSpec": "gif_dash.specs",
     "folder_scenario": "gif_dash.scenarios.folder",
     "run": "gif_dash.api",
     "run_grid": "gif_dash.api",

@@ -49,6 +49,7 @@ TABS = (
     Tab("layers", "Layers", "gif_dash.panels.layers:LayersPanel"),
     Tab("attribution", "Images", "gif_dash.panels.attribution:AttributionPanel"),
     Tab("mislabelled", "Mislabelled", "gif_dash.panels.mislabelled:MislabelledPanel"),
+    Tab("two-classes", "1 against 7", "gif_dash.panels.two_classes:TwoClassesPanel"),
     Tab("backdoor", "Backdoor", "gif_dash.panels.backdoor:BackdoorPanel"),
     Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
     Tab("fragility", "Fragility", "gif_dash.panels.fragility:FragilityPanel"),

@@ -221,6 +221,13 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.correcting:run",
             "gif_dash.figures.correcting:summary",
         ),
+            "two-classes",
+            "1 against 7",
+            "gif_dash.specs:TwoClassesSpec",
+            "gif_dash.experiments.two_classes:run",
+            "gif_dash.figures.two_classes:summary",
+            needs_scenario=False,
+        ),
     )
 }
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from gif_dash.compute import cards
 from gif_dash.compute.client import execute
-from gif_dash.compute.keys import scenario_of
+from gif_dash.compute.keys import files_fingerprint, scenario_of
 from gif_dash.compute.store import open_store
 from gif_dash.compute.work import sentence
 from gif_dash.figures.tables import duration
@@ -266,10 +266,10 @@ def _plain(values: Sequence[Any]) -> list[Any]:
 
 
 def _fingerprint(spec: Spec) -> str:
-    """Of the spec's scenario as this process knows it; empty where there is none."""
+    """Of the spec's scenario as this process knows it, or of the files of a question without one; else empty."""
     name = scenario_of(spec)
     card = cards.describing_card(open_store(), name) if name else None
-    return card.fingerprint if card is not None else ""
+    return card.fingerprint if card is not None else files_fingerprint(spec)
 
 
 def _said(error: Exception) -> str:

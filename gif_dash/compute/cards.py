@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from gif_dash import catalog, recorded
 from gif_dash.compute.evidence import look
-from gif_dash.compute.keys import result_key, scenario_of
+from gif_dash.compute.keys import files_fingerprint, result_key, scenario_of
 from gif_dash.compute.store import Store
 from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import Spec, SpecError
@@ -63,7 +63,7 @@ def believed_card(store: Store, name: str) -> ScenarioCard | None:
 
 def look_up(spec: Spec, store: Store) -> bytes | None:
     """The packed answer if the store has it and the scenario's fingerprint can be told without loading it."""
-    fingerprint = ""
+    fingerprint = files_fingerprint(spec)
     if name := scenario_of(spec):
         if (card := believed_card(store, name)) is None:
             return None

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from gif_dash import catalog
+from gif_dash.compute.evidence import look
 from gif_dash.specs import Spec
 
 #: Packages whose every line counts, whatever the experiment.
@@ -24,7 +25,8 @@ def result_key(spec: Spec, fingerprint: str, code: str | None = None) -> str:
 
     Args:
         spec: the question.
-        fingerprint: of the scenario (`ScenarioCard.fingerprint`); empty for experiments without one.
+        fingerprint: of the scenario (`ScenarioCard.fingerprint`), or of the files of an experiment without one
+            (`files_fingerprint`).
         code: hash of the code; of the code on disk when this process first looked, by default.
     """
     code = code_hash(spec.experiment) if code is None else code
@@ -34,6 +36,12 @@ def result_key(spec: Spec, fingerprint: str, code: str | None = None) -> str:
 def scenario_of(spec: Spec) -> str:
     """The name of the scenario a spec is about; empty where the experiment needs none."""
     return str(getattr(spec, "scenario", "")) if catalog.EXPERIMENTS[spec.experiment].needs_scenario else ""
+
+
+def files_fingerprint(spec: Spec) -> str:
+    """What can be seen of the files behind a question without a scenario; empty where there are none."""
+    seen = [f"{file}\0{look(file)}" for file in spec.files()]
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest() if seen else ""
 
 
 def code_hash(experiment: str) -> str:

@@ -143,7 +143,7 @@ class Store:
             The key.
         """
         card = answer.parsed_card
-        fingerprint = card.fingerprint if card is not None else ""
+        fingerprint = card.fingerprint if card is not None else keys.files_fingerprint(spec)
         key, code = keys.result_key(spec, fingerprint), keys.code_hash(spec.experiment)
         row = (key, spec.experiment, keys.scenario_of(spec), spec.canonical(), answer.result, code, fingerprint)
 

@@ -145,7 +145,7 @@ def _tile(
 ) -> dict[str, Any]:
     index, value = int(row["train_index"]), float(row["score"])
     says = score(ranking, value)
-    if ranking in INFLUENCES:
+    if ranking not in SIDES:
         kind = "helpful" if side == "for" else "harmful"
         way = "raises" if side == "for" else "lowers"
         told = f"{kind}: removing it {way} the loss by about {significant(abs(value))}"
@@ -355,7 +355,11 @@ def scores_html(result: Result, ranking: str) -> str:
 def pictures_html(result: Result, ranking: str) -> str:
     """Both sides of a ranking as pictures, for exports."""
     classes = [str(entry) for entry in result.provenance["classes"]]
-    drawn = content(result.tables, classes)
+    return tiles_html(content(result.tables, classes), ranking)
+
+
+def tiles_html(drawn: Mapping[str, Any], ranking: str) -> str:
+    """The test image and both sides of one ranking of a `content`, for exports."""
     known = {entry["key"]: entry for entry in drawn["rankings"]}[ranking]
     rows = []
     for side in known["sides"]:

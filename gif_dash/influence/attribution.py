@@ -26,10 +26,10 @@ from gif_dash.influence import solvers
 from gif_dash.influence.attribution_spectral import Decomposition
 from gif_dash.influence.curvature import Columns, Curvature
 from gif_dash.influence.errors import InfluenceError, Tick, no_tick
-from gif_dash.influence.estimators import Settings, SolveReport, Update, estimate
+from gif_dash.influence.estimators import Method, Settings, SolveReport, Update, estimate
 from gif_dash.influence.parameters import ParameterIndex
 from gif_dash.influence.risk import Risk, evaluating, stream, trainable
-from gif_dash.influence.systems import System, trivial
+from gif_dash.influence.systems import OnIterate, System, trivial
 
 #: Which inverse is meant where only a selection J of the parameters may move.
 Inverse = Literal["if", "fif", "pif", "gif"]
@@ -127,6 +127,7 @@ def solve(
     indices: Tensor | None = None,
     *,
     inverse: Inverse | None = None,
+    on_iterate: OnIterate | None = None,
     tick: Tick = no_tick,
     **settings: Unpack[Settings],
 ) -> Update:
@@ -136,7 +137,8 @@ def solve(
     keeps J of the result, turns into H⁻¹ of a right-hand side restricted to J; GIF, the least-squares solution with
     H_{:J}, into the shortest solution w of H_{J:}w = g_J.
 
-    Args and errors as `influences`; `gradient` is ∇ℓ(z_t), (p,).
+    Args and errors as `influences`; `gradient` is ∇ℓ(z_t), (p,), and `on_iterate` is told the iterates (k, v after k
+    steps).
     """
     chosen: Inverse = inverse or ("if" if indices is None else "fif")
     if chosen not in get_args(Inverse):
@@ -144,16 +146,23 @@ def solve(
     everything = torch.arange(curvature.size, device=gradient.device)
     part = everything if indices is None else indices.to(gradient.device)
     if chosen == "gif":
-        return _transposed(curvature, gradient, part, tick, settings)
+        return _transposed(curvature, gradient, part, tick, settings, on_iterate)
     if chosen == "pif":
         kept = torch.zeros_like(gradient)
         kept[part] = gradient[part]
         gradient = kept
-    update = estimate("fif" if chosen == "fif" else "if", curvature, gradient, part, tick=tick, **settings)
-    return update
+    method: Method = "fif" if chosen == "fif" else "if"
+    return estimate(method, curvature, gradient, part, on_iterate=on_iterate, tick=tick, **settings)
 
 
-def _transposed(curvature: Curvature, gradient: Tensor, part: Tensor, tick: Tick, settings: Settings) -> Update:
+def _transposed(
+    curvature: Curvature,
+    gradient: Tensor,
+    part: Tensor,
+    tick: Tick,
+    settings: Settings,
+    on_iterate: OnIterate | None,
+) -> Update:
     """The least-squares problem of GIF with H_{J:} in the place of H_{:J}: k equations, p unknowns."""
     solver, damping = settings.get("solver", "cgls"), settings.get("damping", 0.0)
     if solver not in ("cgls", "lsmr"):
@@ -173,7 +182,8 @@ def _transposed(curvature: Curvature, gradient: Tensor, part: Tensor, tick: Tick
         if damping and sigma_max is None:
             sigma_max = solvers.largest_singular_value(system)
         iterate = solvers.cgls if solver == "cgls" else solvers.lsmr
-        solution = iterate(system, settings.get("iterations", 5), damping * (sigma_max or 0.0), sigma_max)
+        steps = settings.get("iterations", 5)
+        solution = iterate(system, steps, damping * (sigma_max or 0.0), sigma_max, on_iterate)
     report = SolveReport(
         method="gif",
         solver=solver,

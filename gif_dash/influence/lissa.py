@@ -63,7 +63,11 @@ class Resampled:
         risk = self._curvature.risk
         drawn = risk.indices[torch.randperm(risk.size, generator=self._generator)[: self._batch]]
         sampled = replace(risk, indices=drawn)
-        operator = Hessian(sampled, 0) if isinstance(self._curvature, Hessian) else GaussNewton(sampled)
+        if isinstance(self._curvature, Hessian):
+            # micro-batches as the other one has chosen them: to choose anew would take longer than the product
+            operator: Hessian | GaussNewton = Hessian(sampled, 0, self._curvature.micro_batch or None)
+        else:
+            operator = GaussNewton(sampled)
         product = operator.matvec(v, tick)
         self.products += 1
         return product

@@ -24,6 +24,7 @@ class ImagesWidget(anywidget.AnyWidget):
         status: one line about that.
         fraction: share of it that is done, None where unknown.
         error: one sentence, or nothing.
+        choosing: whether training images can be chosen and removed, or are only looked at; fixed from the start.
     """
 
     _esm = STATIC / "images.js"
@@ -37,6 +38,7 @@ class ImagesWidget(anywidget.AnyWidget):
     status = traitlets.Unicode("").tag(sync=True)
     fraction = traitlets.Float(None, allow_none=True).tag(sync=True)
     error = traitlets.Unicode("").tag(sync=True)
+    choosing = traitlets.Bool(True).tag(sync=True)
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from gif_dash import catalog
@@ -57,21 +57,29 @@ _MNIST_FILES = (
 def digits_cnn() -> Scenario:
     """scikit-learn's 1,797 digits of 8×8 pixels, scaled to 0 … 1: 1,347 for training, 450 for testing, stratified."""
     import sklearn.datasets
-    from sklearn.model_selection import train_test_split
 
-    bunch: Any = sklearn.datasets.load_digits()
-    inputs = torch.tensor(bunch.images / 16, dtype=torch.float32).unsqueeze(1)
-    labels = torch.tensor(bunch.target, dtype=torch.int64)
-    train, test = train_test_split(np.arange(len(labels)), test_size=450, stratify=bunch.target, random_state=0)
+    train, test = digits()
     return Scenario(
         name="digits-cnn",
         model=small_cnn,
-        train=TensorDataset(inputs[train], labels[train]),
-        test=TensorDataset(inputs[test], labels[test]),
+        train=train,
+        test=test,
         classes=DIGITS,
         recipe=Recipe("sgd", lr=0.1, epochs=100, batch=64, weight_decay=1e-3),
         files=(Path(sklearn.datasets.__file__).parent / "data" / "digits.csv.gz",),
     )
+
+
+def digits() -> tuple[TensorDataset, TensorDataset]:
+    """Training and test part of scikit-learn's digits, see `digits_cnn`; pictures float32 (N, 1, 8, 8)."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch: Any = load_digits()
+    inputs = torch.tensor(bunch.images / 16, dtype=torch.float32).unsqueeze(1)
+    labels = torch.tensor(bunch.target, dtype=torch.int64)
+    train, test = train_test_split(np.arange(len(labels)), test_size=450, stratify=bunch.target, random_state=0)
+    return TensorDataset(inputs[train], labels[train]), TensorDataset(inputs[test], labels[test])
 
 
 def mnist_cnn() -> Scenario:
@@ -95,6 +103,13 @@ def mnist_cnn() -> Scenario:
 
 
 def _mnist(train: bool) -> TensorDataset:
+    pixels, labels = mnist_pixels(train)
+    inputs = pixels.to(torch.float32).div_(255).sub_(MNIST_MEAN).div_(MNIST_STD).unsqueeze(1)
+    return TensorDataset(inputs, labels)
+
+
+def mnist_pixels(train: bool) -> tuple[Tensor, Tensor]:
+    """MNIST's images as uint8 (N, 28, 28) and its labels as int64 (N,); files and errors as `mnist_cnn`."""
     from torchvision.datasets import MNIST
 
     root = data_dir()
@@ -106,8 +121,7 @@ def _mnist(train: bool) -> TensorDataset:
     present = all((folder / name).is_file() for name in _MNIST_FILES)
     try:
         data = MNIST(root, train=train, download=not present)
-        inputs = data.data.to(torch.float32).div_(255).sub_(MNIST_MEAN).div_(MNIST_STD).unsqueeze(1)
-        return TensorDataset(inputs, data.targets.to(torch.int64))
+        return data.data, data.targets.to(torch.int64)
     except Exception as error:  # torchvision's reader and downloader raise many kinds
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         problem = (

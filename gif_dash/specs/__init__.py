@@ -18,6 +18,7 @@ from gif_dash.specs.mislabelled import MislabelledSpec
 from gif_dash.specs.removal import RemovalSpec
 from gif_dash.specs.spectrum import SpectrumSpec
 from gif_dash.specs.toy import ToySpec
+from gif_dash.specs.two_classes import TwoClassesSpec
 from gif_dash.specs.vocabulary import LABELS, SYMMETRIC, Criterion, Method, Solver
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "SpecError",
     "SpectrumSpec",
     "ToySpec",
+    "TwoClassesSpec",
     "allowed",
     "explain",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -61,6 +62,10 @@ class Spec(BaseModel):
         Raises:
             SpecError: one sentence that names what the card does not allow.
         """
+
+    def files(self) -> tuple[Path, ...]:
+        """The files behind the data of a question without a scenario: where they change, it is computed again."""
+        return ()
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

@@ -62,11 +62,13 @@ function render({ model, el }) {
   const sides = make("div", "gd-sides");
   const plot = make("figure", "gd-scoreplot");
   const tray = make("div", "gd-tray");
+  el.classList.toggle("gd-lookedat", model.get("choosing") === false);
   el.append(stripHead, strip, asked, tabs, unit, sides, plot, tray);
 
   let tiles = []; // {index, button}
   let points = []; // {index, element, x, y, title}
   let width = 760; // of the score plot; follows the page
+  const choosing = model.get("choosing") ?? true; // else the images are only looked at
   const selected = () => new Set(model.get("selected"));
   const choose = (indices) => {
     model.set("selected", [...indices].sort((a, b) => a - b));
@@ -129,15 +131,17 @@ function render({ model, el }) {
     sides.replaceChildren(...(shown?.sides ?? []).map((side) => {
       const indices = side.tiles.map((tile) => tile.index);
       const all = make("button", "gd-button gd-quiet", { type: "button", "aria-label": `Choose all: ${side.title}` }, "Choose all");
-      all.hidden = !indices.length;
+      all.hidden = !indices.length || !choosing;
       all.addEventListener("click", () => choose(new Set([...model.get("selected"), ...indices])));
       const grid = make("div", "gd-tiles", { role: "group", "aria-label": side.title });
       if (!indices.length) grid.append(make("p", "gd-muted", {}, "There is none."));
       for (const tile of side.tiles) {
-        const button = make("button", "gd-tile", { type: "button", title: tile.words, "aria-label": tile.words });
+        const kind = choosing ? { type: "button" } : { role: "img" };
+        const button = make(choosing ? "button" : "div", "gd-tile", { ...kind, title: tile.words, "aria-label": tile.words });
         button.append(picture(tile.url), make("span", tile.wrong ? "gd-iswrong" : "", {}, tile.label), make("small", "", {}, tile.score));
-        button.addEventListener("click", () => toggle(tile.index));
         grid.append(button);
+        if (!choosing) continue;
+        button.addEventListener("click", () => toggle(tile.index));
         tiles.push({ index: tile.index, button });
       }
       return make("section", `gd-side gd-side-${side.key}`, {}, make("div", "gd-side-head", {}, make("h3", "", {}, side.title), all), grid);
@@ -195,7 +199,7 @@ function render({ model, el }) {
     lassoing(svg, lasso, tip);
     const many = points.length < data.all ? ` (${points.length} of ${data.all} drawn)` : "";
     plot.append(
-      make("figcaption", "", {}, `All training images${many}: draw a line around some to choose them, press one to choose or drop it${faint.length ? "; faint: the run before" : ""}`),
+      make("figcaption", "", {}, `All training images${many}: ${choosing ? "draw a line around some to choose them, press one to choose or drop it" : "point at one to read its numbers"}${faint.length ? "; faint: the run before" : ""}`),
       make("div", "gd-plotbox", {}, svg, tip),
     );
   }
@@ -215,7 +219,7 @@ function render({ model, el }) {
       return best;
     };
     svg.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
+      if (event.button || !choosing) return;
       path = [at(event)];
       svg.setPointerCapture(event.pointerId);
     });
@@ -318,7 +322,8 @@ function render({ model, el }) {
 
   function build() {
     const ready = Boolean(model.get("content").query);
-    for (const part of [stripHead, strip, asked, tabs, unit, sides, plot, tray]) part.hidden = !ready;
+    for (const part of [stripHead, strip, asked, tabs, unit, sides, plot]) part.hidden = !ready;
+    tray.hidden = !ready || !choosing;
     if (!ready) return;
     const held = strip.scrollLeft;
     fillStrip();
