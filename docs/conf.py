@@ -21,6 +21,7 @@ exclude_patterns = ["extensions"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 4
+myst_dmath_allow_space = myst_dmath_allow_digits = False  # $5 and $HOME are no equations
 
 default_role = "py:obj"  # single backticks in docstrings are names
 autodoc_member_order = "bysource"
@@ -29,6 +30,7 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 maximum_signature_line_length = 90
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 
 html_theme = "furo"
 html_title = "gif_dash"

@@ -31,6 +31,8 @@ LARGEST, ALL = 100_000, 1_000_000
 PATIENCE = 1200
 #: Milliseconds in which a page settles: the kernel hears of a change, figures are drawn, pictures arrive.
 SETTLING = 8000
+#: anywidget gives a widget two seconds to start, which a busy machine may exceed; a picture can wait.
+PATIENT = "AbortSignal.timeout = () => new AbortController().signal"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def take(browser: Any, url: str, shot: Shot) -> bytes:
         SystemExit: the page made an error.
     """
     visit = Visit(browser, color_scheme="dark" if shot.dark else "light")
+    visit.context.add_init_script(PATIENT)
     page = visit.open(f"{url.partition('?')[0]}?{shot.query}")
     page.set_viewport_size({"width": WIDTH, "height": shot.height})
     panel = page.locator(".gd-place:not(.gd-hidden)")
@@ -87,7 +90,7 @@ def take(browser: Any, url: str, shot: Shot) -> bytes:
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement && document.activeElement.blur(); scrollTo(0, 0)")
     png: bytes = page.screenshot()
-    visit.end()
+    visit.context.close()
     if visit.complaints:
         sys.exit("\n".join(visit.complaints))
     return png

@@ -1,13 +1,21 @@
-"""Docstrings as they are written here: bars are norms and absolute values; a spec's fields say themselves what they are."""
+"""The API from docstrings as they are written here, complete by construction, and the help of all commands."""
 
 from __future__ import annotations
 
+import inspect
 import re
-from typing import Any
+from fnmatch import fnmatch
+from importlib import import_module
+from typing import Any, ClassVar
 
+import click
+from docutils import nodes
+from docutils.parsers.rst import Directive, directives
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
-from gif_dash import spelling
+from gif_dash import cli, spelling
 from gif_dash.specs import Spec, allowed
 
 #: ``literals`` stay as they are, every other bar would begin a substitution.
@@ -34,7 +42,69 @@ def _settings(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines
         ]
 
 
+class Public(SphinxDirective):
+    """``.. public:: MODULE`` documents the names of its ``__all__`` that match ``:names:`` (patterns; by default all)
+    and that the page does not have yet."""
+
+    required_arguments = 1
+    option_spec: ClassVar[Any] = {"names": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        module = import_module(self.arguments[0])
+        patterns = self.options.get("names", "*").split()
+        done: set[str] = self.env.current_document.setdefault("public", set())
+        lines = []
+        for name in sorted(module.__all__, key=lambda name: _place(name, patterns)):
+            full = f"{module.__name__}.{name}"
+            if full in done or name.startswith("__") or _place(name, patterns) == len(patterns):
+                continue
+            done.add(full)
+            lines += [f".. {_kind(getattr(module, name))}:: {full}", *_options(getattr(module, name)), ""]
+        box = nodes.Element()
+        self.state.nested_parse(StringList(lines, self.get_location()), self.content_offset, box)
+        return box.children
+
+
+def _place(name: str, patterns: list[str]) -> int:
+    """Of the first pattern that fits; behind all where none does."""
+    return next((place for place, pattern in enumerate(patterns) if fnmatch(name, pattern)), len(patterns))
+
+
+def _kind(thing: Any) -> str:
+    return "autoclass" if inspect.isclass(thing) else "autofunction" if inspect.isfunction(thing) else "autodata"
+
+
+def _options(thing: Any) -> list[str]:
+    """Members of classes, but for specs, whose fields are told in `_settings`, and dictionaries with fixed keys."""
+    if not inspect.isclass(thing) or issubclass(thing, (Spec, dict)) or hasattr(thing, "__total__"):
+        return []
+    return ["   :members:", *(["   :exclude-members: panel"] if thing.__name__ == "Dashboard" else [])]
+
+
+class Commands(Directive):
+    """``.. commands::`` prints the help of ``gif-dash`` and of all its commands, each in a section of its own."""
+
+    def run(self) -> list[nodes.Node]:
+        return list(_help(cli.main, "gif-dash", None))
+
+
+def _help(command: click.Command, path: str, parent: click.Context | None) -> list[nodes.Node]:
+    context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, terminal_width=100)
+    section = nodes.section(ids=[nodes.make_id(path)], names=[path])
+    text = command.get_help(context)
+    section += [nodes.title("", path), nodes.literal_block(text, text, language="text")]
+    found: list[nodes.Node] = [section]
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            assert child is not None
+            found += _help(child, f"{path} {name}", context)
+    return found
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
+    app.add_directive("public", Public)
+    app.add_directive("commands", Commands)
     app.connect("autodoc-process-docstring", _settings)
     app.connect("autodoc-process-docstring", _bars)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
