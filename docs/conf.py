@@ -31,6 +31,7 @@ python_use_unqualified_type_names = True
 maximum_signature_line_length = 90
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
+napoleon_use_rtype = False  # what stands before a colon in Returns is not always a type
 
 html_theme = "furo"
 html_title = "gif_dash"

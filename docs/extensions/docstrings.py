@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import fields, is_dataclass
 from fnmatch import fnmatch
 from importlib import import_module
 from typing import Any, ClassVar
@@ -76,9 +77,11 @@ def _kind(thing: Any) -> str:
 
 def _options(thing: Any) -> list[str]:
     """Members of classes, but for specs, whose fields are told in `_settings`, and dictionaries with fixed keys."""
-    if not inspect.isclass(thing) or issubclass(thing, (Spec, dict)) or hasattr(thing, "__total__"):
+    if not inspect.isclass(thing) or issubclass(thing, (Spec, dict)):
         return []
-    return ["   :members:", *(["   :exclude-members: panel"] if thing.__name__ == "Dashboard" else [])]
+    # a function that is a field's default would be taken for a method
+    functions = [field.name for field in fields(thing) if callable(field.default)] if is_dataclass(thing) else []
+    return ["   :members:", *([f"   :exclude-members: {', '.join(functions)}"] if functions else [])]
 
 
 class Commands(Directive):
@@ -102,9 +105,17 @@ def _help(command: click.Command, path: str, parent: click.Context | None) -> li
     return found
 
 
+def _signature(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, result: str | None
+) -> tuple[str | None, str | None]:
+    """What a data class makes anew for every object is no expression, and would keep a signature from being read."""
+    return signature and signature.replace("<factory>", "..."), result
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("public", Public)
     app.add_directive("commands", Commands)
+    app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-docstring", _settings)
     app.connect("autodoc-process-docstring", _bars)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -20,6 +20,9 @@ from PIL import Image
 from gif_dash import cli
 
 PAGES = sorted(page.name for page in DOCS.glob("*.md") if any(kind in ("python", "sh") for kind, _ in blocks(page)))
+#: Seconds; busy machines take many times what idle ones do.
+pytestmark = pytest.mark.timeout(1200)
+
 #: Commands that are run; of the others (servers, and what takes a GPU, a download or hours) the flags are checked.
 RUN = ("run", "prepare")
 LONG = ("mnist", "cifar10", "--device", "--grid", "--workers", "--scheduler")

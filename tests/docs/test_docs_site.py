@@ -14,6 +14,9 @@ from docs_pages import DOCS, ROOT, Built, outside, styled
 from driving import Visit
 from PIL import Image
 
+#: Seconds; busy machines take many times what idle ones do.
+pytestmark = pytest.mark.timeout(1200)
+
 #: Runs ``sphinx-build`` where no other host can be reached, not even asked for.
 BUILD = """
 import socket, sys
