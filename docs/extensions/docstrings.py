@@ -92,7 +92,9 @@ class Commands(Directive):
 
 
 def _help(command: click.Command, path: str, parent: click.Context | None) -> list[nodes.Node]:
-    context = click.Context(command, info_name=path.rpartition(" ")[2], parent=parent, terminal_width=100)
+    context = click.Context(
+        command, info_name=path.rpartition(" ")[2], parent=parent, terminal_width=88, max_content_width=88
+    )
     section = nodes.section(ids=[nodes.make_id(path)], names=[path])
     text = command.get_help(context)
     section += [nodes.title("", path), nodes.literal_block(text, text, language="text")]

@@ -1,5 +1,5 @@
-"""The documentation builds without a network and without a warning, loads nothing from elsewhere, and leads nowhere else
-than it says."""
+"""The documentation builds without a network and without a warning, loads nothing from elsewhere, and its links lead
+somewhere."""
 
 from __future__ import annotations
 
