@@ -15,6 +15,7 @@ from docutils.parsers.rst import Directive, directives
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import stringify_signature
 
 from gif_dash import cli, spelling
 from gif_dash.specs import Spec, allowed
@@ -22,9 +23,27 @@ from gif_dash.specs import Spec, allowed
 #: ``literals`` stay as they are, every other bar would begin a substitution.
 LITERAL_OR_BAR = re.compile(r"(``.+?``)|\|")
 
+#: How Python writes a function that is a default.
+FUNCTION = re.compile(r"<function (?:[\w.]+\.)?(\w+)(?: at 0x\w+)?>")
+
+
+#: Docstrings of properties and values, hidden from napoleon: it takes what stands before a colon for a type.
+_HIDDEN: dict[str, list[str]] = {}
+
+
+def _hide(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    if what in ("property", "attribute", "data"):
+        _HIDDEN[name] = lines[:]
+        lines.clear()
+
+
+def _show(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    lines += _HIDDEN.pop(name, [])
+
 
 def _bars(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    lines[:] = [LITERAL_OR_BAR.sub(lambda found: found[1] or r"\|", line) for line in lines]
+    """Bars are norms and absolute values, and a minus sign may stand before a name."""
+    lines[:] = [LITERAL_OR_BAR.sub(lambda found: found[1] or r"\|", line).replace("−`", "−\\ `") for line in lines]
 
 
 def _settings(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
@@ -110,14 +129,23 @@ def _help(command: click.Command, path: str, parent: click.Context | None) -> li
 def _signature(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, signature: str | None, result: str | None
 ) -> tuple[str | None, str | None]:
-    """What a data class makes anew for every object is no expression, and would keep a signature from being read."""
-    return signature and signature.replace("<factory>", "..."), result
+    """Defaults that are no expressions would keep a signature from being read; a spec's settings stand below it."""
+    if getattr(thing, "_is_protocol", False) or (inspect.isclass(thing) and issubclass(thing, Spec)):
+        return "", result
+    if signature and signature.startswith("(*args") and "__init__" in vars(thing):
+        own = inspect.signature(thing.__init__)
+        signature = stringify_signature(own.replace(parameters=list(own.parameters.values())[1:]))
+    if signature:
+        signature = FUNCTION.sub(r"\1", signature.replace("<factory>", "..."))
+    return signature, result
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("public", Public)
     app.add_directive("commands", Commands)
     app.connect("autodoc-process-signature", _signature)
-    app.connect("autodoc-process-docstring", _settings)
-    app.connect("autodoc-process-docstring", _bars)
+    app.connect("autodoc-process-docstring", _hide, priority=400)  # napoleon has 500
+    app.connect("autodoc-process-docstring", _show, priority=600)
+    app.connect("autodoc-process-docstring", _settings, priority=600)
+    app.connect("autodoc-process-docstring", _bars, priority=700)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

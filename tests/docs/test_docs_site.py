@@ -88,6 +88,13 @@ def test_every_public_name_is_documented(pages: dict[Path, Built], site: Path, m
     assert not [name for name in names if f"{module}.{name}" not in anchors]
 
 
+def test_signatures_are_readable(site: Path) -> None:
+    text = (site / "api.html").read_text(encoding="utf-8")
+    text = text[text.index("<article") : text.index("</article")]
+    for scrap in ("0x", "&lt;function", "&lt;factory", "~", "system-message", "(*args", "problematic"):
+        assert scrap not in text
+
+
 def test_equations_are_drawn_and_no_request_leaves(site: Path, visit: Visit) -> None:
     page = visit.open((site / "mathematics.html").as_uri())
     page.wait_for_load_state()
