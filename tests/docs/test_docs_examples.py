@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from docs_pages import DOCS, blocks
 from PIL import Image
 
-from gif_dash import cli
+from gif_dash import catalog, cli, spelling
 
 PAGES = sorted(page.name for page in DOCS.glob("*.md") if any(kind in ("python", "sh") for kind, _ in blocks(page)))
 #: Seconds; busy machines take many times what idle ones do.
@@ -123,3 +123,18 @@ def test_other_pages(page: str) -> None:
     """The mathematics asserts its own claims; commands elsewhere are understood."""
     names = follow(page)
     assert page != "mathematics.md" or set(names["landed"]) == {"pif", "fif", "gif"}
+
+
+def test_what_can_be_had_as_published_is_spelled_right() -> None:
+    """Every `--setting value` in a sentence is one that an experiment has."""
+    text = (DOCS / "deviations.md").read_text(encoding="utf-8")
+    named = re.findall(r"`--([a-z-]+) ([a-z-]+)`", text)
+    specs = [catalog.resolve(entry.spec) for entry in catalog.EXPERIMENTS.values()]
+    known = {
+        (spelling.flag(name), choice)
+        for spec in specs
+        for name, schema in spec.model_json_schema()["properties"].items()
+        for choice in schema.get("enum", ())
+    }
+    assert len(named) >= 9
+    assert not set(named) - known

@@ -4,6 +4,7 @@ somewhere."""
 from __future__ import annotations
 
 import importlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,10 +128,10 @@ def test_pictures_are_small_wide_and_used() -> None:
         assert f"pictures/{picture.name}" in words
 
 
-def test_links_of_the_readme_lead_to_files(tmp_path: Path) -> None:
-    import re
-
-    links = re.findall(r"\]\(([^)\s]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    inside = [link.partition("#")[0] for link in links if not outside(link)]
+def test_links_of_the_readme_lead_to_files_and_headings() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    headings = {title.lower().replace(" ", "-") for title in re.findall(r"^##+ (.+)$", text, flags=re.MULTILINE)}
+    inside = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not outside(link)]
     assert len(inside) > 8
-    assert not [link for link in inside if not (ROOT / link).is_file()]
+    for link in inside:
+        assert link[1:] in headings if link.startswith("#") else (ROOT / link).is_file(), link
