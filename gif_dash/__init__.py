@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gif_dash.api import run, run_grid
     from gif_dash.app import Dashboard
+    from gif_dash.lessons.widget import Lesson
     from gif_dash.results import Result
     from gif_dash.scenarios import Recipe, Scenario
     from gif_dash.scenarios.folder import folder_scenario
@@ -36,6 +37,7 @@ __all__ = [
     "Dashboard",
     "ImageRemovalSpec",
     "LayersSpec",
+    "Lesson",
     "MethodsSpec",
     "MislabelledSpec",
     "Recipe",
@@ -57,6 +59,7 @@ _HOMES = {
     "Dashboard": "gif_dash.app",
     "ImageRemovalSpec": "gif_dash.specs",
     "LayersSpec": "gif_dash.specs",
+    "Lesson": "gif_dash.lessons.widget",
     "MethodsSpec": "gif_dash.specs",
     "MislabelledSpec": "gif_dash.specs",
     "Recipe": "gif_dash.scenarios",
