@@ -171,7 +171,7 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
 
     def _follow(self, query: str) -> None:
         """Restore the state of a link."""
-        wanted = dict(parse_qsl(query.lstrip("?")))
+        wanted = dict(parse_qsl(query.lstrip("?"), keep_blank_values=True))
         if not wanted:
             return
         hide = wanted.pop("hide", "")

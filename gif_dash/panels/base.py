@@ -18,7 +18,7 @@ from gif_dash.panels.ticker import Reporter, Ticker
 from gif_dash.panels.viewing import Viewing
 from gif_dash.results import Result
 from gif_dash.specs import Spec, SpecError
-from gif_dash.spelling import from_query, to_cli, to_python, to_query
+from gif_dash.spelling import from_query, to_cli, to_python, to_query, to_yaml
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -62,7 +62,7 @@ class Panel(Generic[S]):
     title: ClassVar[str] = ""
     intro: ClassVar[str] = ""  #: one or two sentences of HTML above the controls
     overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  #: see `gif_dash.panels.form.describe`
-    files: ClassVar[Sequence[str]] = ("CSV", "HTML")
+    files: ClassVar[Sequence[str]] = ("CSV", "HTML", "PNG", "SVG")
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -149,6 +149,7 @@ class Panel(Generic[S]):
         query = {"tab": self.spec.experiment, **to_query(self.spec), **self.extra_state()}
         self.share.query = self.context.viewing.link(query)
         self.share.python, self.share.command = to_python(self.spec), to_cli(self.spec)
+        self.share.yaml = to_yaml(self.spec)
         if self.active:
             self.context.page.query = self.context.viewing.address(query)
 

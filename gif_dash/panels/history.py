@@ -107,7 +107,7 @@ class HistoryPanel:
         self.chart = ChartWidget()
         self.words = html("", "gd-history-words")
         self.actions = Actions(self.guard(self._press))
-        self.share = ShareBar(self.guard(self._export), files=["CSV", "JSON"])
+        self.share = ShareBar(self.guard(self._export), files=["CSV", "JSON", "PNG", "SVG"])
         self.below = column(
             self.who, self.actions, self.chart, self.words, self.share, classes=("gd-history-below", "gd-hidden")
         )
