@@ -37,7 +37,7 @@ SCRIPT = Script(
                 "than four of five.",
                 ("none", "about half", "nearly as many as before"),
                 2,
-                "Nearly as many. The step points the right way (the loss on eights goes up, top left), but it is far too short. For a "
+                "Nearly as many. The step points the right way (the loss on eights goes up, below on the left), but it is far too short. For a "
                 "quadratic loss it would be exact. This loss is not quadratic, and taking away a whole class is no small change.",
             ),
         ),
