@@ -45,6 +45,7 @@ class Tab:
 #: In the order in which they stand on the page; the first is shown at load.
 TABS = (
     Tab("toy", "Toy", "gif_dash.panels.toy:ToyPanel"),
+    Tab("line", "Line", "gif_dash.panels.line:LinePanel"),
     Tab("removal", "Class removal", "gif_dash.panels.removal:RemovalPanel"),
     Tab("methods", "Methods", "gif_dash.panels.methods:MethodsPanel"),
     Tab("criteria", "Criteria", "gif_dash.panels.criteria:CriteriaPanel"),

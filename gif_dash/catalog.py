@@ -122,6 +122,14 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             needs_scenario=False,
         ),
         ExperimentEntry(
+            "line",
+            "Line",
+            "gif_dash.specs:LineSpec",
+            "gif_dash.experiments.line:run",
+            "gif_dash.figures.line:summary",
+            needs_scenario=False,
+        ),
+        ExperimentEntry(
             "removal",
             "Class removal",
             "gif_dash.specs:RemovalSpec",

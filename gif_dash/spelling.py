@@ -22,6 +22,9 @@ _FLAGS = {"forget_classes": "forget-class", "forget_indices": "forget-index"}
 #: Characters that a YAML text of a question may have.
 MOST_YAML = 1_000_000
 
+#: A list without values; an empty text would be lost in a link and at a prompt.
+NONE = "none"
+
 
 def flag(name: str) -> str:
     """The command-line flag of a field, without the dashes."""
@@ -43,7 +46,7 @@ def changed(spec: Spec) -> dict[str, Any]:
 def written(value: Any) -> str:
     """A JSON value of a field as people type it."""
     if isinstance(value, list):
-        return ",".join(map(written, value))
+        return ",".join(map(written, value)) or NONE
     return repr(value).removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -79,7 +82,8 @@ def from_query(spec: type[S], query: Mapping[str, str]) -> tuple[S, list[str]]:
 def parse_text(spec: type[Spec], name: str, text: str) -> Any:
     """What a person typed for a field, ready for validation: lists are split at commas."""
     if is_list(spec, name):
-        return [part.strip() for part in text.split(",") if part.strip()]
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return [] if parts == [NONE] else parts
     return text
 
 

@@ -16,7 +16,7 @@ from gif_dash.specs import Spec
 #: Packages whose every line counts, whatever the experiment.
 _ALWAYS = ("gif_dash.influence", "gif_dash.scenarios")
 #: Packages of which a module counts when the experiment imports it (plumbing and pictures do not change numbers).
-_FOLLOWED = ("gif_dash.experiments", "gif_dash.toy")
+_FOLLOWED = ("gif_dash.experiments", "gif_dash.toy", "gif_dash.line")
 
 
 def result_key(spec: Spec, fingerprint: str, code: str | None = None) -> str:

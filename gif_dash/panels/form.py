@@ -157,8 +157,9 @@ class Form(anywidget.AnyWidget, Generic[S]):
         return spec
 
     def refuse(self, error: SpecError) -> None:
-        """Say what is wrong, beside the field that is at fault."""
-        self.errors = {error.field if error.field in self.values else "": str(error)}
+        """Say what is wrong, beside the field that is at fault; for the form as a whole where it is not shown."""
+        shown = {field["name"] for field in self.fields if not field.get("hidden")}
+        self.errors = {error.field if error.field in shown else "": str(error)}
 
     def write(self, spec: S) -> None:
         """Show a question."""

@@ -9,6 +9,7 @@ from gif_dash.specs.backdoor import BackdoorSpec
 from gif_dash.specs.base import MAX_SEED, Spec, SpecError, allowed, explain
 from gif_dash.specs.criteria import CriteriaSpec
 from gif_dash.specs.layers import LayersSpec
+from gif_dash.specs.line import LineSpec
 from gif_dash.specs.methods import MethodsSpec
 from gif_dash.specs.mislabelled import MislabelledSpec
 from gif_dash.specs.removal import RemovalSpec
@@ -27,6 +28,7 @@ __all__ = [
     "Criterion",
     "ImageRemovalSpec",
     "LayersSpec",
+    "LineSpec",
     "Method",
     "MethodsSpec",
     "MislabelledSpec",
