@@ -13,7 +13,7 @@ from gif_dash.lessons.steps import Question, Script, Step
 __all__ = ["Question", "Script", "Step", "scripts"]
 
 #: Modules of this package with a ``SCRIPT`` each, in the order in which they are offered.
-_MODULES = ("line", "part", "forgetting", "backdoor")
+_MODULES = ("line", "part", "forgetting", "backdoor", "doubt")
 
 
 @cache

@@ -112,9 +112,9 @@ class Guide:
             self.dashboard.open_view(state)
         self.dashboard.dress((*HIDDEN, *step.hide), step.controls)
         panel = self.dashboard.panel
-        if isinstance(panel, JobPanel) and not panel.ticket and panel.may_run_alone():
+        if isinstance(panel, JobPanel) and panel.may_run_alone():
             answered = panel.result is not None and panel.shown_spec() == panel.spec
-            if not answered and state:
+            if not answered and (not panel.ticket or panel.running != panel.spec):
                 panel.run()
 
     def _moved(self) -> None:

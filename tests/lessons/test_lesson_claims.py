@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gif_dash import BackdoorSpec, RemovalSpec, ToySpec, run
+from gif_dash import AttributionSpec, BackdoorSpec, LineSpec, RemovalSpec, SpectrumSpec, ToySpec, run
 from gif_dash.lessons import Question, scripts
 from gif_dash.progress import Silent
 from gif_dash.results import Result
@@ -27,6 +27,61 @@ def answer(question: Question) -> str:
 
 def computed(spec: Spec) -> Result:
     return run(spec, progress=Silent())
+
+
+# --- what influence is: closed forms ---------------------------------------------------------------------------------
+
+
+def line(**values: object) -> tuple[pd.DataFrame, dict[str, float]]:
+    result = computed(LineSpec.parse(values))
+    return result.table.set_index("index"), dict(result.tables["fit"].itertuples(index=False))
+
+
+LEFT, RIGHT = 1, 15  # the outliers
+
+
+def test_line_as_it_is_told() -> None:
+    points, fit = line()
+    assert (points.loc[[LEFT, RIGHT], "x"].tolist(), points.loc[[LEFT, RIGHT], "y"].tolist()) == ([-4.5, 2.5], [100, 100])
+    text = scripts()["line"].steps[0].text
+    assert f"slope, {fit['slope']:.2f}.".replace("-", "−") in text
+    assert 8.5 < fit["intercept"] - 5 < 9.5, "nine too high"
+    assert f"The line says {fit['test_prediction']:.1f}; the error squared, the <b>loss</b>, is {fit['test_loss']:.1f}".replace("-", "−") in text
+    assert fit["test_y"] == pytest.approx(-11)
+
+
+def test_line_only_the_near_outlier_harms() -> None:
+    points, fit = line()
+    assert points.loc[RIGHT, "left_out"] < 0 < points.loc[LEFT, "left_out"]
+    raised = fit["test_loss"] + points.loc[LEFT, "left_out"]
+    assert f"rise from {fit['test_loss']:.1f} to {raised:.0f}" in asked("line", "Friend or foe?").why
+    assert line(removed=(LEFT,))[1]["test_loss"] == pytest.approx(raised)
+
+
+def test_line_the_formula_overshoots() -> None:
+    points, fit = line()
+    question, text = asked("line", "Without fitting again"), scripts()["line"].steps[2].text
+    predicted, really = points.loc[RIGHT, ["predicted", "left_out"]]
+    assert f"predicts a change of {predicted:.0f}".replace("-", "−") in text
+    left = line(removed=(RIGHT,))[1]["test_loss"]
+    assert f"falls to {left:.1f}, by {-really:.0f}" in question.why
+    assert left - fit["test_loss"] == pytest.approx(really)
+    assert -predicted > fit["test_loss"], "more than there is"
+    assert 2.5 < predicted / really < 3, "almost three times"
+
+
+def test_line_signs_and_sizes() -> None:
+    points, _ = line()
+    predicted, really = points["predicted"], points["left_out"]
+    assert (np.sign(predicted) == np.sign(really)).all(), "all twenty"
+    assert ((predicted - really).abs() <= 0.1 * really.abs()).sum() == 9
+    assert np.allclose(points["first_order"], predicted / (1 - points["leverage"])), "to be divided by 1 − h"
+
+
+def test_line_another_question_changes_the_parts() -> None:
+    points, _ = line(test_x=-4)
+    assert points.loc[LEFT, "left_out"] < 0 < points.loc[RIGHT, "left_out"]
+    assert points.loc[LEFT, "effect"] == "harmful"
 
 
 # --- part of a network: closed forms ---------------------------------------------------------------------------------
@@ -156,3 +211,62 @@ def test_backdoor_differences_are_within_their_errors(backdoor: Result) -> None:
         row = at.loc[(method, "best")]
         assert abs(plain["score"] - row["score"]) < 2 * np.hypot(plain["score_se"], row["score_se"])
     assert plain["score"] < at.loc[("retrain", ""), "score"] - 0.02
+
+
+def test_doubt_the_warm_start_is_no_reference(removal: Result) -> None:
+    at = rows(removal)
+    warm, cold, best = at.loc[("retrain_warm", "")], at.loc[("retrain", "")], at.loc[("gif", "best")]
+    assert warm["score"] == pytest.approx(0.55, abs=0.08)
+    assert warm["self_accuracy"] > 50, "more than half"
+    assert best["score"] > 0.99
+    assert abs(cold["score"] - best["score"]) < 0.01
+
+
+def test_doubt_one_picture_is_a_fortieth_of_the_score(removal: Result) -> None:
+    confusion = removal.tables["confusion"]
+    retrained = confusion[confusion["method"] == "retrain"]
+    eights = int(retrained.loc[retrained["true"] == 8, "count"].sum())
+    others = retrained[retrained["true"] != 8]
+    right = others.loc[others["true"] == others["predicted"], "count"].sum() / others["count"].sum()
+    assert (eights, int(retrained["count"].sum())) == (21, 222)
+
+    def score(read: int) -> float:
+        gone = 1 - read / eights
+        return float(2 * right * gone / (right + gone))
+
+    assert score(0) == pytest.approx(rows(removal).loc[("retrain", ""), "score"])
+    assert score(0) == pytest.approx(0.9975, abs=0.006)
+    assert f"By .{round(1000 * (score(0) - score(1))):03d}" in asked("doubt", "How many pictures?").why
+
+
+def test_doubt_the_hessian_has_negative_eigenvalues_and_lissa_diverges() -> None:
+    result = computed(SpectrumSpec(alphas=(0, 0.03, 0.1), losses=("cross-entropy",), count=682))
+    at = result.table.set_index("alpha")
+    assert (at["count"] == 682).all()
+    assert at.loc[0.0, "negative"] == pytest.approx(100, abs=30)
+    assert at.loc[0.0, "negative_share_all"] == pytest.approx(100 / 7, abs=4)
+    assert at.loc[0.1, "negative"] == 0
+    assert at.loc[0.1, "test_accuracy"] < 15
+    lissa = result.tables["lissa"].set_index("alpha")
+    assert lissa.loc[0.0, "status"] == "diverged"
+
+
+def test_doubt_the_last_layer_names_other_images() -> None:
+    result = computed(AttributionSpec(rankings=("influence", "influence-layers")))
+    shared = result.tables["agreement"].set_index(["a", "b"]).loc[("influence", "influence-layers"), "common_for"]
+    assert 5 <= shared <= 9
+    query = result.tables["query"].iloc[0]
+    assert (query["label"], query["predicted"]) == (2, 4), "a 2 is taken for a 4"
+
+
+def test_doubt_the_published_drawing_is_of_another_plane() -> None:
+    result = computed(ToySpec(variant="published"))
+    marks = result.tables["landmarks"].groupby("landmark").last()[["weight_first", "weight_second"]]
+    said = asked("doubt", "A drawing of another plane").why
+
+    def place(name: str, digits: int) -> str:
+        return "({}, {})".format(*(f"{value:.{digits}f}" for value in marks.loc[name])).replace("-", "−")
+
+    assert f"{place('plane_optimum', 2)}, ◇" in said
+    assert f"{place('drawn_optimum', 2)}, ★" in said
+    assert place("full_optimum", 0) in said
