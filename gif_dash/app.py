@@ -88,9 +88,7 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
         self._warned = ""
         titles = {tab.key: tab.title for tab in TABS}
         self.viewing = Viewing()
-        self._context = Context(
-            self.page, self.ticker, self.reporter, self._connect, self._ask, titles, self.viewing
-        )
+        self._context = Context(self.page, self.ticker, self.reporter, self._connect, self._ask, titles, self.viewing)
         self.guide = Guide(self)
         self.tabs = Tabs(titles=[tab.title for tab in TABS])
         self.places = [ipywidgets.VBox(_dom_classes=("gd-place", "gd-hidden")) for _ in TABS]

@@ -286,6 +286,21 @@ def scenarios() -> None:
 
 
 @main.command()
+def lessons() -> None:
+    """List the lessons: their links on the served page, and what they are about."""
+    from gif_dash.lessons import scripts
+
+    table = Table(box=None, header_style="bold")
+    for title in ("link", "minutes", "lesson"):
+        table.add_column(
+            title, overflow="fold", no_wrap=title == "link", justify="right" if title == "minutes" else "left"
+        )
+    for script in scripts().values():
+        table.add_row(f"/?lesson={script.name}", str(script.minutes), f"{script.title}. {script.summary}")
+    show(table)
+
+
+@main.command()
 @click.argument("scenario", nargs=-1, metavar="[SCENARIO]...")
 @click.option(
     "--classes",

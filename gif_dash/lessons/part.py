@@ -8,7 +8,9 @@ _THETA = "<mover><mi>θ</mi><mo>^</mo></mover>"
 _INVERSE = "<mrow><mo>−</mo><mn>1</mn></mrow>"
 _DELTA = "<msub><mi>Δ</mi><mi>J</mi></msub>"
 
-_FIF = equation(f"{_DELTA}<mo>=</mo><msubsup><mi>H</mi><mi>JJ</mi>{_INVERSE}</msubsup><msub><mi>g</mi><mi>J</mi></msub>")
+_FIF = equation(
+    f"{_DELTA}<mo>=</mo><msubsup><mi>H</mi><mi>JJ</mi>{_INVERSE}</msubsup><msub><mi>g</mi><mi>J</mi></msub>"
+)
 _PIF = equation(
     f"{_DELTA}<mo>=</mo><msub><mrow><mo>[</mo><msup><mi>H</mi>{_INVERSE}</msup><mi>g</mi><mo>]</mo></mrow><mi>J</mi></msub>"
 )

@@ -45,7 +45,11 @@ def test_a_lesson_is_short_well_formed_and_self_contained(script: Script) -> Non
     words = sum(len(re.sub(r"<math.*?</math>|<[^>]*>", " ", text).split()) for text in texts(script))
     assert words / PACE + 0.75 * len(script.steps) <= script.minutes <= 15, "reading, and a while to play at every step"
     for step in script.steps:
-        for text in (step.text, step.question.why if step.question else "", step.question.text if step.question else ""):
+        for text in (
+            step.text,
+            step.question.why if step.question else "",
+            step.question.text if step.question else "",
+        ):
             ElementTree.fromstring(f"<div>{text}</div>")  # every tag is closed
             assert not re.search(r"https?:|<script|src=|on\w+=", text)
         assert set(step.hide) <= set(PARTS)

@@ -20,8 +20,12 @@ KINDS: list[type[Spec]] = [catalog.resolve(entry.spec) for entry in catalog.EXPE
 
 #: Names that people may have given: quotes, spaces, other scripts, what YAML or a shell could misread.
 NAMES = st.one_of(
-    st.sampled_from(["no", "null", "~", "1e3", "a: b", "- x", "# c", "'", '"', "$HOME", "a b", "%20", "ü€字", "&lesson=x", "--mr"]),
-    st.text(st.characters(min_codepoint=33, max_codepoint=0x2FFF, categories=["L", "N", "P", "S"]), min_size=1, max_size=12),
+    st.sampled_from(
+        ["no", "null", "~", "1e3", "a: b", "- x", "# c", "'", '"', "$HOME", "a b", "%20", "ü€字", "&lesson=x", "--mr"]
+    ),
+    st.text(
+        st.characters(min_codepoint=33, max_codepoint=0x2FFF, categories=["L", "N", "P", "S"]), min_size=1, max_size=12
+    ),
 )
 
 
