@@ -9,7 +9,8 @@ _T = "<msub><mi>z</mi><mi>t</mi></msub>"
 
 _INFLUENCE = equation(
     f"<mi>I</mi><mo>(</mo><mi>z</mi><mo>,</mo>{_T}<mo>)</mo><mo>=</mo><mo>−</mo>{_GRADIENT}<msup><mrow><mo>(</mo>{_T}<mo>)</mo></mrow>"
-    f"<mi>T</mi></msup><mspace width='0.2em'/><msup><mi>H</mi><mrow><mo>−</mo><mn>1</mn></mrow></msup><mspace width='0.2em'/>{_GRADIENT}"
+    f"<mi>T</mi></msup><mspace width='0.2em'/><msup><mi>H</mi><mrow><mo>−</mo><mn>1</mn></mrow></msup><mspace "
+    f"width='0.2em'/>{_GRADIENT}"
     "<mo>(</mo><mi>z</mi><mo>)</mo>"
 )
 _MINUS_I_OVER_N = inline("<mo>−</mo><mi>I</mi><mo>/</mo><mi>N</mi>")
@@ -18,16 +19,21 @@ _H = inline("<mi>H</mi>")
 SCRIPT = Script(
     name="line",
     title="What influence is",
-    summary="A line, twenty points, two of them far off: which point helps a prediction, which harms it, and how would one know?",
+    summary="A line, twenty points, two of them far off: which point helps a prediction, which harms it, and how would "
+    "one know?",
     minutes=10,
     steps=(
         Step(
             title="A line, pulled off",
             text=(
-                "<p>Twenty points were made from the line y = −5x + 5 (dotted), with a little noise. Then two of them, at x = −4.5 and at x = 2.5, were "
-                "put up to y = 100. The line through all twenty, fitted by least squares, has hardly another slope, −5.08. But it lies nine too high.</p>"
-                "<p>We ask about one prediction: at x = 3.2, where the truth is y = −11. The line says −2.3; the error squared, the <b>loss</b>, is 75.9.</p>"
-                "<p>Drag any point and watch the line follow. (<i>Back</i> and <i>Next</i> put things in order again.)</p>"
+                "<p>Twenty points were made from the line y = −5x + 5 (dotted), with a little noise. Then two of "
+                "them, at x = −4.5 and at x = 2.5, were "
+                "put up to y = 100. The line through all twenty, fitted by least squares, has hardly another slope, "
+                "−5.08. But it lies nine too high.</p>"
+                "<p>We ask about one prediction: at x = 3.2, where the truth is y = −11. The line says −2.3; the "
+                "error squared, the <b>loss</b>, is 75.9.</p>"
+                "<p>Drag any point and watch the line follow. (<i>Back</i> and <i>Next</i> put things in order "
+                "again.)</p>"
             ),
             state="tab=line",
             hide=("words", "table"),
@@ -35,7 +41,8 @@ SCRIPT = Script(
         Step(
             title="Friend or foe?",
             text=(
-                "<p>Leave one point out, fit again, and look at the loss at x = 3.2. If it falls, the point was <b>harmful</b> to this prediction; "
+                "<p>Leave one point out, fit again, and look at the loss at x = 3.2. If it falls, the point was "
+                "<b>harmful</b> to this prediction; "
                 "if it rises, the point was <b>helpful</b>.</p>"
             ),
             state="tab=line",
@@ -45,8 +52,10 @@ SCRIPT = Script(
                 "Both outliers are far above the line. Which of them harms the prediction at x = 3.2?",
                 ("both", "only the one nearby, at x = 2.5", "only the one far away, at x = −4.5", "neither"),
                 1,
-                "Only the one nearby. It pulls the line up at x = 3.2. The other sits on the far end of the line, as on a see-saw: pulled up "
-                "there, the line goes down here, where it is too high anyway. Without it, the loss would rise from 75.9 to 134. An outlier, "
+                "Only the one nearby. It pulls the line up at x = 3.2. The other sits on the far end of the line, as "
+                "on a see-saw: pulled up "
+                "there, the line goes down here, where it is too high anyway. Without it, the loss would rise from "
+                "75.9 to 134. An outlier, "
                 "and it helps.",
                 "tab=line",
             ),
@@ -54,10 +63,13 @@ SCRIPT = Script(
         Step(
             title="Without fitting again",
             text=(
-                "<p>With twenty points one can leave each out and fit again. With a network and a million pictures one cannot. The influence "
+                "<p>With twenty points one can leave each out and fit again. With a network and a million pictures "
+                "one cannot. The influence "
                 f"function needs no second fit:</p>{_INFLUENCE}"
-                f"<p>On the right, how the point {inline('<mi>z</mi>')} pulls at the parameters; {_H}, the second derivatives of the training loss, says how far they give "
-                "way; on the left, what this does to the loss of the test point. Removing the point changes that loss by about "
+                f"<p>On the right, how the point {inline('<mi>z</mi>')} pulls at the parameters; {_H}, the second "
+                f"derivatives of the training loss, says how far they give "
+                "way; on the left, what this does to the loss of the test point. Removing the point changes that "
+                "loss by about "
                 f"{_MINUS_I_OVER_N}, with {inline('<mi>N</mi>')} = 20.</p>"
                 "<p>For the point at x = 2.5, the formula predicts a change of −184.</p>"
             ),
@@ -67,15 +79,18 @@ SCRIPT = Script(
                 "The loss is 75.9 now. Can removing one point change it by −184?",
                 ("yes, this is what the formula is for", "no, it can fall by 75.9 at most", "no, it will rise"),
                 1,
-                "No: a square is never negative. Fitted again without the point, the loss falls to 8.9, by 67. The formula follows a straight line "
-                "where the loss is a parabola, and this point is too big a step for that. The sign is right, the size is off by almost three times.",
+                "No: a square is never negative. Fitted again without the point, the loss falls to 8.9, by 67. The "
+                "formula follows a straight line "
+                "where the loss is a parabola, and this point is too big a step for that. The sign is right, the "
+                "size is off by almost three times.",
                 "tab=line&removed=15",
             ),
         ),
         Step(
             title="How good is it?",
             text=(
-                "<p>The small plot sets the prediction of every point against the truth, which is leaving it out. On the diagonal they agree.</p>"
+                "<p>The small plot sets the prediction of every point against the truth, which is leaving it out. On "
+                "the diagonal they agree.</p>"
             ),
             state="tab=line",
             hide=("words",),
@@ -83,15 +98,18 @@ SCRIPT = Script(
                 "For how many of the twenty points does the prediction have the right sign?",
                 ("about half", "fifteen", "all twenty"),
                 2,
-                "All twenty: as to who helps and who harms, one solve with a 2×2 matrix has told the truth. As to by how much, it is within 10 % for nine "
-                "of them. It says too little for points at the ends of the line, which hold it more firmly than the formula knows: there, "
+                "All twenty: as to who helps and who harms, one solve with a 2×2 matrix has told the truth. As to by "
+                "how much, it is within 10 % for nine "
+                "of them. It says too little for points at the ends of the line, which hold it more firmly than the "
+                "formula knows: there, "
                 "what it predicts is to be divided by 1 − h, with the leverage h of the point.",
             ),
         ),
         Step(
             title="It depends on what you ask",
             text=(
-                "<p>Influence is not a property of a point. It belongs to a pair: this training point, that prediction. Let us ask about another "
+                "<p>Influence is not a property of a point. It belongs to a pair: this training point, that "
+                "prediction. Let us ask about another "
                 "place, x = −4.</p>"
             ),
             state="tab=line",
@@ -101,7 +119,8 @@ SCRIPT = Script(
                 "For the prediction at x = −4, the outlier at x = −4.5 is …",
                 ("still helpful", "harmful now"),
                 1,
-                "Harmful, and the other one is helpful now: they have changed parts. “Bad data” is a short way to say “bad for what I am "
+                "Harmful, and the other one is helpful now: they have changed parts. “Bad data” is a short way to "
+                "say “bad for what I am "
                 "asking”.",
                 "tab=line&test-x=-4",
             ),
@@ -113,7 +132,8 @@ SCRIPT = Script(
                 "<li>One gradient per point and one solve in place of a fit per point.</li>"
                 "<li>It is a first-order answer. Signs and order hold longer than sizes.</li>"
                 "<li>The truth to hold against it is fitting (training) again.</li></ul>"
-                "<p>Now it is yours. Drag the test point along the line: where does nobody have any influence? Add noise, move the outliers, drag "
+                "<p>Now it is yours. Drag the test point along the line: where does nobody have any influence? Add "
+                "noise, move the outliers, drag "
                 "one so far that its prediction is absurd.</p>"
             ),
             state="tab=line",

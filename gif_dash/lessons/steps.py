@@ -1,4 +1,4 @@
-"""What a lesson is made of: steps with a text, a view of the dashboard, and often a question to predict before one looks."""
+"""What a lesson is made of: steps with a text, a view of the dashboard, and often a question to predict."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Step:
     Attributes:
         title: of the step.
         text: our own words, as HTML; equations as MathML.
-        state: of the view, as in a link (``tab=…&…``); empty: what the step before left, with what the person did to it.
+        state: of the view, as in a link (``tab=…&…``); empty: what the step before left, and the person made of it.
         controls: settings (by field name) that stay on the page.
         hide: parts of the page that are hidden besides those that every lesson hides, see `gif_dash.panels.viewing`.
         question: to be predicted.
