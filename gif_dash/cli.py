@@ -453,7 +453,7 @@ class _FromFile(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         for place, word in enumerate(args):
-            if not word.startswith("-"):
+            if not word.startswith("-") or {"--help", "-h"} & set(args):
                 break
             if word == "--spec" or word.startswith("--spec="):
                 given = args[place + 1 : place + 2] if word == "--spec" else [word.partition("=")[2]]
@@ -464,11 +464,11 @@ class _FromFile(click.Group):
 
 
 @main.group(cls=_FromFile)
+@click.option(
+    "--spec", type=_FILE, metavar="FILE.yaml", expose_value=False, help="run the experiment that the file names"
+)
 def run() -> None:
-    """Compute an experiment without the dashboard and write its table.
-
-    gif-dash run --spec FILE.yaml runs the experiment that the file names.
-    """
+    """Compute an experiment without the dashboard and write its table."""
 
 
 def _spec_file(path: Path) -> Spec:

@@ -164,7 +164,7 @@ function render({ model, el }) {
     const focused = document.activeElement;
     if (!(el.contains(focused) || (inVoila && (focused === document.body || focused === null)))) return;
     if (/^(input|select|textarea)$/i.test(focused?.tagName ?? "")) return;
-    const { step } = { step: model.get("step") };
+    const step = model.get("step");
     const choice = el.querySelectorAll(".gd-choice")[Number(event.key) - 1];
     if (event.key === "ArrowRight" || event.key === "PageDown") go(step + 1);
     else if (event.key === "ArrowLeft" || event.key === "PageUp") go(step - 1);
@@ -175,7 +175,15 @@ function render({ model, el }) {
   };
   document.addEventListener("keydown", keys);
 
-  model.on("change:lesson", draw);
+  // Begun again: what was revealed here before is so still.
+  const begin = () => {
+    if (model.get("lesson").steps && revealed.has(key()) && !model.get("revealed")) {
+      model.set("revealed", true);
+      model.save_changes();
+    }
+    draw();
+  };
+  model.on("change:lesson", begin);
   model.on("change:listed", draw);
   model.on("change:left", draw);
   model.on("change:step", draw);
