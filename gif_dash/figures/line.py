@@ -106,7 +106,7 @@ def _who(table: pd.DataFrame, fit: dict[str, float]) -> str:
             said.append(f"No point is {kind}.")
             continue
         said.append(
-            f"<b>Most {kind} is {_point(row)}</b>: removing it is predicted to {what} that by "
+            f"<strong>Most {kind} is {_point(row)}</strong>: removing it is predicted to {what} that by "
             f"{_n(abs(row['predicted']))}, leaving it out {_really(row['left_out'])}."
         )
     return " ".join(said)

@@ -14,6 +14,8 @@ from gif_dash.compute.client import View
 from gif_dash.specs import RemovalSpec
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "dashboard.ipynb"
+#: Where the class removal stands among the tabs.
+REMOVAL = [tab.key for tab in TABS].index("removal")
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_first_tab_is_shown_and_others_wait(client: FakeClient) -> None:
 
 def test_tab_is_made_when_it_is_opened(client: FakeClient) -> None:
     dashboard = Dashboard(query="")
-    dashboard.tabs.selected = 1
+    dashboard.tabs.selected = REMOVAL
     assert dashboard.panel.title == "Class removal"
     assert dashboard.page.query.startswith("?tab=removal")
     assert "gd-hidden" in dashboard.places[0]._dom_classes
@@ -44,7 +46,7 @@ def test_tab_is_made_when_it_is_opened(client: FakeClient) -> None:
 
 def test_link_opens_its_tab_with_its_state(client: FakeClient) -> None:
     dashboard = Dashboard(query="tab=removal&mr=25&forget-class=1&s=3")
-    assert dashboard.tabs.selected == 1
+    assert dashboard.tabs.selected == REMOVAL
     assert dashboard.panel.spec == RemovalSpec(mr=25, forget_classes=(1,))
     assert dashboard.panel.extra_state() == {"s": "3"}
     assert dashboard.notice.value == ""

@@ -30,6 +30,9 @@ ONE = RemovalSpec(forget_classes=(1,), methods=("gif", "fif"))
 TWO = RemovalSpec(forget_classes=(2,), methods=("gif", "pif"), mr=30)
 TOY = ToySpec(points=100, outliers=10, removals=2)
 
+#: Where the class removal stands among the tabs.
+REMOVAL = [tab.key for tab in TABS].index("removal")
+
 
 class Clock:
     """The panel's clock, moved by hand."""
@@ -446,7 +449,7 @@ def test_open_in_its_tab_shows_the_stored_answer(page: FakeClient, store: Store)
     assert dashboard.panel.actions.buttons[0][1] == "Open in Class removal"
     dashboard.panel.actions._handle_custom_msg({"do": "open"}, [])
     settle(dashboard)
-    assert dashboard.tabs.selected == 1
+    assert dashboard.tabs.selected == REMOVAL
     assert dashboard.panel.spec == spec
     assert dashboard.panel.bar.status == "Stored result"
     assert page.submitted == []
@@ -483,7 +486,7 @@ def test_the_empty_tab_leads_to_the_first_run(page: FakeClient) -> None:
     dashboard = Dashboard(query="tab=history")
     settle(dashboard)
     do(dashboard.panel, do="start")
-    assert dashboard.tabs.selected == 1
+    assert dashboard.tabs.selected == REMOVAL
 
 
 def test_the_panel_needs_no_torch() -> None:

@@ -488,6 +488,7 @@ function render({ model, el }) {
       group.dataset.what = what;
       const index = what === "test" ? null : what;
       group.addEventListener("pointerdown", (event) => startDrag(what, event));
+      group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false }); // no scrolling
       group.addEventListener("pointerenter", () => hover(index));
       group.addEventListener("pointerleave", () => hover(null));
       group.addEventListener("keydown", (event) => key(what, event));
@@ -567,17 +568,18 @@ function render({ model, el }) {
     const { x, y } = where("test");
     view.test.setAttribute("transform", `translate(${px(x).toFixed(1)},${py(y).toFixed(1)})`);
     Object.assign(view.test.dataset, { x, y, loss: found?.testLoss });
-    const label = (element, words, spot, gap) => {
-      element.textContent = spot ? words : "";
-      if (!spot) return;
-      const left = px(spot.x) > view.right - 145;
-      element.setAttribute("text-anchor", left ? "end" : "start");
-      element.setAttribute("x", (px(spot.x) + (left ? -gap : gap)).toFixed(1));
-      element.setAttribute("y", clamp(py(spot.y) + 4, 16, view.bottom - 4).toFixed(1));
-    };
     const [worst, best] = [extreme(-1), extreme(1)];
-    label(view.names[0], `most harmful: ${worst?.index}`, worst, 17);
-    label(view.names[1], `most helpful: ${best?.index}`, best, 17);
+    // Names stand above their points, the test point's below; two that would meet stand above each other.
+    const meet = worst && best && Math.abs(px(worst.x) - px(best.x)) < 130 && Math.abs(py(worst.y) - py(best.y)) < 15;
+    const label = (element, words_, spot, above) => {
+      element.textContent = spot ? words_ : "";
+      if (!spot) return;
+      element.setAttribute("text-anchor", "middle");
+      element.setAttribute("x", clamp(px(spot.x), SPACE.left + 58, view.right - 58).toFixed(1));
+      element.setAttribute("y", clamp(py(spot.y) - above, 12, view.bottom - 4).toFixed(1));
+    };
+    label(view.names[0], `most harmful: ${worst?.index}`, worst, 19);
+    label(view.names[1], `most helpful: ${best?.index}`, best, meet ? 34 : 19);
     const [name, below] = [view.names[2], py(y) + 26 < view.bottom];
     name.textContent = "test point";
     name.setAttribute("text-anchor", "middle");
