@@ -117,7 +117,7 @@ SCRIPT = Script(
                 ),
                 2,
                 "The paths are weights 1 and 2, the rings weights 2 and 3. The rings of the plane in which the paths "
-                "really run have their middle at (0.55, 1.43), ◇, not at (1.12, 0.75), ★. "
+                "really run have their middle at (1.05, 1.21), ◇, not at (1.12, 0.75), ★. "
                 "PIF aims at neither: it goes, at a tenth of its pace, to where fitting again leads, (−12, 9), far "
                 "outside. This dashboard can draw its own "
                 "mistakes just as neatly, so it gives you the numbers with every picture.",
