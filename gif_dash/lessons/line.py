@@ -16,6 +16,29 @@ _INFLUENCE = equation(
 _MINUS_I_OVER_N = inline("<mo>−</mo><mi>I</mi><mo>/</mo><mi>N</mi>")
 _H = inline("<mi>H</mi>")
 
+
+def _sketch() -> str:
+    """The points, both lines and the test point as a small drawing that gives nothing away; in the page's colours."""
+
+    def at(x: float, y: float) -> str:
+        return f"{30 * (x + 6):.1f},{(110 - y) * 0.95:.1f}"
+
+    points = [(-5 + 0.5 * place, 100.0 if place in (1, 15) else 30 - 2.5 * place) for place in range(20)]
+    circles = "".join(
+        '<circle cx="{}" cy="{}" r="3.5" fill="currentColor" fill-opacity="0.55"/>'.format(*at(*point).split(","))
+        for point in points
+    )
+    stroke = 'fill="none" stroke="currentColor"'
+    return (
+        '<svg viewBox="0 0 360 150" role="img" aria-label="Twenty points, two of them far above the others; the line '
+        'through all of them lies above the true line; the test point is below it on the right" '
+        'style="width:100%;height:auto;display:block;margin:0 0 8px">'
+        f'<path d="M{at(-6, 35)}L{at(6, -25)}" {stroke} stroke-dasharray="2 4"/>'
+        f'<path d="M{at(-6, 44.4)}L{at(6, -16.5)}" {stroke} stroke-width="2"/>{circles}'
+        f'<path d="M{at(3.2, -11)}m0,-8l8,8l-8,8l-8,-8z" {stroke} stroke-width="2"/></svg>'
+    )
+
+
 SCRIPT = Script(
     name="line",
     title="What influence is",
@@ -27,23 +50,16 @@ SCRIPT = Script(
             title="A line, pulled off",
             text=(
                 "<p>Twenty points were made from the line y = −5x + 5 (dotted), with a little noise. Then two of "
-                "them, at x = −4.5 and at x = 2.5, were "
-                "put up to y = 100. The line through all twenty, fitted by least squares, has hardly another slope, "
-                "−5.08. But it lies nine too high.</p>"
-                "<p>We ask about one prediction: at x = 3.2, where the truth is y = −11. The line says −2.3; the "
-                "error squared, the <b>loss</b>, is 75.9.</p>"
-                "<p>Drag any point and watch the line follow. (<i>Back</i> and <i>Next</i> put things in order "
-                "again.)</p>"
-            ),
-            state="tab=line",
-            hide=("words", "table"),
-        ),
-        Step(
-            title="Friend or foe?",
-            text=(
-                "<p>Leave one point out, fit again, and look at the loss at x = 3.2. If it falls, the point was "
-                "<b>harmful</b> to this prediction; "
-                "if it rises, the point was <b>helpful</b>.</p>"
+                "them, at "
+                "x = −4.5 and at x = 2.5, were put up to y = 100. The line through all twenty, fitted by least "
+                "squares, "
+                "has hardly another slope, −5.08. But it lies nine too high.</p>"
+                f"{_sketch()}"
+                "<p>We ask about one prediction: at x = 3.2 (◇), where the truth is y = −11. The line says −2.3; the "
+                "error "
+                "squared, the <b>loss</b>, is 75.9. Leave one point out, fit again: if this loss falls, the point "
+                "was "
+                "<b>harmful</b> to the prediction; if it rises, <b>helpful</b>.</p>"
             ),
             state="tab=line",
             hide=("words", "table"),
@@ -53,11 +69,11 @@ SCRIPT = Script(
                 ("both", "only the one nearby, at x = 2.5", "only the one far away, at x = −4.5", "neither"),
                 1,
                 "Only the one nearby. It pulls the line up at x = 3.2. The other sits on the far end of the line, as "
-                "on a see-saw: pulled up "
-                "there, the line goes down here, where it is too high anyway. Without it, the loss would rise from "
-                "75.9 to 134. An outlier, "
-                "and it helps.",
-                "tab=line",
+                "on a "
+                "see-saw: pulled up there, the line goes down here, where it is too high anyway. Without it, the "
+                "loss "
+                "would rise from 75.9 to 134. An outlier, and it helps. (Drag any point and watch the line follow; "
+                "<i>Reset</i> puts things in order again.)",
             ),
         ),
         Step(
@@ -89,8 +105,8 @@ SCRIPT = Script(
         Step(
             title="How good is it?",
             text=(
-                "<p>The small plot sets the prediction of every point against the truth, which is leaving it out. On "
-                "the diagonal they agree.</p>"
+                "<p>The bars on the right are the predictions for every point, and the black ticks the truth, which is "
+                "leaving it out. Where a tick stands at the end of its bar, they agree.</p>"
             ),
             state="tab=line",
             hide=("words",),

@@ -52,19 +52,21 @@ def test_line_as_it_is_told() -> None:
     said = f"The line says {fit['test_prediction']:.1f}; the error squared, the <b>loss</b>, is {fit['test_loss']:.1f}"
     assert said.replace("-", "−") in text
     assert fit["test_y"] == pytest.approx(-11)
+    ends = [fit["slope"] * x + fit["intercept"] for x in (-6, 6)]
+    assert ends == pytest.approx([44.4, -16.5], abs=0.1), "as sketched"
 
 
 def test_line_only_the_near_outlier_harms() -> None:
     points, fit = line()
     assert points.loc[RIGHT, "left_out"] < 0 < points.loc[LEFT, "left_out"]
     raised = fit["test_loss"] + points.loc[LEFT, "left_out"]
-    assert f"rise from {fit['test_loss']:.1f} to {raised:.0f}" in asked("line", "Friend or foe?").why
+    assert f"rise from {fit['test_loss']:.1f} to {raised:.0f}" in asked("line", "A line, pulled off").why
     assert line(removed=(LEFT,))[1]["test_loss"] == pytest.approx(raised)
 
 
 def test_line_the_formula_overshoots() -> None:
     points, fit = line()
-    question, text = asked("line", "Without fitting again"), scripts()["line"].steps[2].text
+    question, text = asked("line", "Without fitting again"), scripts()["line"].steps[1].text
     predicted, really = points.loc[RIGHT, ["predicted", "left_out"]]
     assert f"predicts a change of {predicted:.0f}".replace("-", "−") in text
     left = line(removed=(RIGHT,))[1]["test_loss"]
