@@ -72,9 +72,8 @@ SCRIPT = Script(
                 ("the same or better", "about 95 %", "below 92 %"),
                 2,
                 "Below 92 %: of every hundred clean digits, five and more are lost that were read before. A repair "
-                "that reports only that the "
-                "trigger has stopped to work would hide this. (Push s to the far right: the trigger does not work "
-                "there either. Nothing does.)",
+                "that reports only that the trigger has stopped to work would hide this. (Push s to 20 and look at "
+                "FIF: no trigger makes it say 4 there, and it is right on fewer than one clean digit in four.)",
             ),
         ),
         Step(

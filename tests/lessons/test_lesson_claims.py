@@ -205,8 +205,10 @@ def test_backdoor_is_hidden_and_mended_at_a_price(backdoor: Result) -> None:
     assert max(row["score"] for row in best.values()) < again["score"] - 0.03, "none reaches retraining"
     assert best["gif"]["clean_accuracy"] < 92
     assert corrupted["clean_accuracy"] - best["gif"]["clean_accuracy"] >= 5
-    last = backdoor.table[backdoor.table["mark"] == ""].dropna(subset="scalar").groupby("method")["scalar"].idxmax()
-    assert (backdoor.table.loc[last, "clean_accuracy"] < 30).all(), "far right, nothing works"
+    fif = backdoor.table[(backdoor.table["method"] == "fif") & (backdoor.table["mark"] == "")]
+    far = fif.loc[(fif["scalar"] - 20).abs().idxmin()]
+    assert far["attack_success"] < 2, "no trigger makes it say 4"
+    assert far["clean_accuracy"] < 25
 
 
 def test_backdoor_differences_are_within_their_errors(backdoor: Result) -> None:
