@@ -191,9 +191,9 @@ def analyse(x: Array, y: Array, test: tuple[float, float], decay: float = 0.0) -
     design = _design(x)
     moments = design.T @ design
     target = design.T @ y
-    theta = np.linalg.solve(moments + 0.5 * count * decay * np.eye(2), target)
+    theta: Array = np.asarray(np.linalg.solve(moments + 0.5 * count * decay * np.eye(2), target), dtype=np.float64)
     hessian = 2 / count * moments + decay * np.eye(2)
-    inverse = np.linalg.inv(hessian)
+    inverse: Array = np.asarray(np.linalg.inv(hessian), dtype=np.float64)
     residuals = design @ theta - y
     gradients = 2 * residuals[:, None] * design
     at = _design(test[0])

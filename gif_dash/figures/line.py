@@ -98,10 +98,10 @@ def _who(table: pd.DataFrame, fit: dict[str, float]) -> str:
         return f"{at} It lies on the fitted line: to first order no point has any influence on its loss."
     said = [at]
     for which, kind, what in (
-        (table["predicted"].idxmin(), "harmful", "lower"),
-        (table["predicted"].idxmax(), "helpful", "raise"),
+        (table["predicted"].argmin(), "harmful", "lower"),
+        (table["predicted"].argmax(), "helpful", "raise"),
     ):
-        row = table.loc[which]
+        row = table.iloc[int(which)]
         if row["effect"] != kind:
             said.append(f"No point is {kind}.")
             continue
@@ -126,7 +126,7 @@ def _agreement(table: pd.DataFrame, fit: dict[str, float], decay: float) -> str:
     gap = known["left_out"] - known["predicted"]
     near = int((gap.abs() <= NEAR * known["left_out"].abs()).sum())
     same = int((np.sign(known["predicted"]) == np.sign(known["left_out"])).sum())
-    row = known.loc[gap.abs().idxmax()]
+    row = known.iloc[int(gap.abs().argmax())]
     said = (
         f"Prediction and leave-one-out agree within {NEAR:.0%} for {near} of {len(known)} points, in sign for {same}. "
         f"They differ most for {_point(row)}: predicted {_n(row['predicted'])}, left out {_n(row['left_out'])}. "

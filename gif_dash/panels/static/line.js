@@ -151,7 +151,8 @@ const EQUATION = [
     + math("its inverse", `${HINV}${equals}${INVERSE}`)],
   ["Slope at the test point", math("gradient of the test loss", `${grad(ZT)}${equals}<mn>2</mn><mo>(</mo>${HAT("y", "<mi>t</mi>")}<mo>−</mo><msub><mi>y</mi><mi>t</mi></msub><mo>)</mo><msub><mover><mi>x</mi><mo>~</mo></mover><mi>t</mi></msub>${equals}<mn>2</mn><mo>·</mo>${mn("rt")}<mo>·</mo>${column(mn("xt"), "<mn>1</mn>")}${equals}${column(mn("gt0"), mn("gt1"))}`)],
   ["Slope at the chosen point", math("gradient of the point's loss", `${grad(ZI)}${equals}<mn>2</mn><mo>·</mo>${mn("r")}<mo>·</mo>${column(mn("x"), "<mn>1</mn>")}${equals}${column(mn("g0"), mn("g1"))}`)],
-  ["Influence", math("influence", `<mi>I</mi>${equals}<mo>−</mo>${transposed(grad(ZT))}${HINV}${grad(ZI)}${equals}<mo>−</mo>${matrix(row(mn("gt0"), mn("gt1")))}${INVERSE}${column(mn("g0"), mn("g1"))}${equals}<mrow class="gd-line-answer">${mn("influence")}</mrow>`)],
+  ["Influence", math("influence", `<mi>I</mi>${equals}<mo>−</mo>${transposed(grad(ZT))}${HINV}${grad(ZI)}`)
+    + math("with its numbers", `${equals}<mo>−</mo>${matrix(row(mn("gt0"), mn("gt1")))}${INVERSE}${column(mn("g0"), mn("g1"))}${equals}<mrow class="gd-line-answer">${mn("influence")}</mrow>`)],
   ["Predicted when it leaves", math("predicted change", `<mo>−</mo><mfrac><mi>I</mi><mi>N</mi></mfrac>${equals}<mo>−</mo><mfrac>${mn("influence")}${mn("n")}</mfrac>${equals}<mrow class="gd-line-answer">${mn("predicted")}</mrow>`)],
   ["Exact step, and leaving it out", math("exact step of the parameters", `<mi>Δ</mi>${equals}<mfrac><mn>1</mn><mrow><mi>N</mi><mo>−</mo><mn>1</mn></mrow></mfrac><msubsup><mi>H</mi><mi>R</mi><mrow><mo>−</mo><mn>1</mn></mrow></msubsup><mrow><mo>(</mo>${grad(ZI)}<mo>+</mo><mi>μ</mi><mover><mi>θ</mi><mo>^</mo></mover><mo>)</mo></mrow>${equals}${column(mn("d0"), mn("d1"))}`)
     + math("change when left out", `<mn>2</mn><msub><mi>r</mi><mi>t</mi></msub><mi>δ</mi><mo>+</mo><msup><mi>δ</mi><mn>2</mn></msup>${equals}${mn("first")}<mo>+</mo>${mn("square")}${equals}<mrow class="gd-line-answer">${mn("left")}</mrow>`)],
@@ -470,7 +471,7 @@ function render({ model, el }) {
     }
     root.append(svg("path", "gd-axis", { d: `M${SPACE.left},${SPACE.top}V${bottom}H${right}` }));
     root.append(svg("text", "gd-title", { x: right, y: bottom + 32, "text-anchor": "end" }, "x"));
-    root.append(svg("text", "gd-title", { x: SPACE.left + 6, y: SPACE.top + 10 }, "y"));
+    root.append(svg("text", "gd-title", { x: SPACE.left - 8, y: SPACE.top + 4, "text-anchor": "end" }, "y"));
     const clip = svg("clipPath", "", { id: `${id}-clip` }, svg("rect", "", { x: SPACE.left, y: SPACE.top, width: right - SPACE.left, height: bottom - SPACE.top }));
     const field = svg("g", "", { "clip-path": `url(#${id}-clip)` });
     root.append(clip, field);
@@ -556,7 +557,7 @@ function render({ model, el }) {
       const { x, y } = place(index);
       const result = resultOf(index);
       const share = result ? clamp(Math.abs(result.predicted) / scale.largest, 0, 1) : 0;
-      const size = result ? 4 + 8 * Math.sqrt(share) : 5;
+      const size = result ? 4 + 8 * Math.sqrt(share) : 6;
       group.setAttribute("transform", `translate(${px(x).toFixed(1)},${py(y).toFixed(1)})`);
       shape.setAttribute("d", SHAPES[result?.effect === "harmful" ? "harmful" : "helpful"](Number(size.toFixed(2))));
       group.firstChild.nextSibling.setAttribute("r", (size + 4).toFixed(1));
