@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gif_dash.api import run, run_grid
     from gif_dash.app import Dashboard
+    from gif_dash.lessons.widget import Lesson
     from gif_dash.results import Result
     from gif_dash.scenarios import Recipe, Scenario
     from gif_dash.scenarios.folder import folder_scenario
@@ -44,6 +45,7 @@ __all__ = [
     "FragilitySpec",
     "ImageRemovalSpec",
     "LayersSpec",
+    "Lesson",
     "LineSpec",
     "MethodsSpec",
     "MislabelledSpec",
@@ -70,6 +72,7 @@ _HOMES = {
     "FragilitySpec": "gif_dash.specs",
     "ImageRemovalSpec": "gif_dash.specs",
     "LayersSpec": "gif_dash.specs",
+    "Lesson": "gif_dash.lessons.widget",
     "LineSpec": "gif_dash.specs",
     "MethodsSpec": "gif_dash.specs",
     "MislabelledSpec": "gif_dash.specs",

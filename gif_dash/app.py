@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,14 @@ from urllib.parse import parse_qsl
 import ipywidgets
 
 from gif_dash.catalog import resolve
+from gif_dash.lessons import scripts
+from gif_dash.lessons.guide import Guide
 from gif_dash.panels.bars import Tabs, html
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.panels.page import Page
 from gif_dash.panels.ticker import Reporter, Ticker
-from gif_dash.spelling import to_query
+from gif_dash.panels.viewing import PARTS, Viewing, parse_hide
+from gif_dash.spelling import flag, to_query
 
 if TYPE_CHECKING:
     from gif_dash.compute.client import Client
@@ -87,11 +90,14 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
         self._said: list[str] = []
         self._warned = ""
         titles = {tab.key: tab.title for tab in TABS}
-        self._context = Context(self.page, self.ticker, self.reporter, self._connect, self._ask, titles)
+        self.viewing = Viewing()
+        self._context = Context(self.page, self.ticker, self.reporter, self._connect, self._ask, titles, self.viewing)
+        self.guide = Guide(self)
         self.tabs = Tabs(titles=[tab.title for tab in TABS])
         self.places = [ipywidgets.VBox(_dom_classes=("gd-place", "gd-hidden")) for _ in TABS]
         super().__init__(
-            [self.page, html(HEADER, "gd-header"), self.notice, self.tabs, *self.places], _dom_classes=("gd-app",)
+            [self.page, html(HEADER, "gd-header"), self.guide.card, self.notice, self.tabs, *self.places],
+            _dom_classes=("gd-app",),
         )
         named = _register(scenario)
         if named:
@@ -130,22 +136,75 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
             (box.remove_class if place == position else box.add_class)("gd-hidden")
         self.tabs.selected = position
         panel.show()
+        if self.guide.script is None:
+            self.dress()
         self.page.resized()
+
+    def open_view(self, query: Mapping[str, str]) -> None:
+        """Show the view of a link (``tab`` and the panel's own parameters)."""
+        self._open(_position(query.get("tab", TABS[0].key)), query)
+
+    def dress(self, parts: Iterable[str] = (), controls: Iterable[str] | None = None) -> None:
+        """Hide what the link hides, and more.
+
+        Args:
+            parts: further names from `gif_dash.panels.viewing.PARTS`.
+            controls: the settings (field names) that stay, where others go.
+        """
+        hidden = {*self.viewing.hide, *parts}
+        for name in PARTS:
+            (self.add_class if name in hidden else self.remove_class)(f"gd-hide-{name}")
+        form = getattr(self.panel, "form", None)
+        if form is not None:
+            kept = set(form.spec_class.model_fields if controls is None else controls)
+            form.hidden = [
+                name for name in form.spec_class.model_fields if name not in kept or flag(name) in self.viewing.hide
+            ]
+        self.panel.state_changed()
+
+    def cover(self, covered: bool) -> None:
+        """Whether the panels are out of sight, until a prediction has been made."""
+        (self.add_class if covered else self.remove_class)("gd-covered")
 
     def _ask(self, spec: Spec) -> None:
         """Show a question in its own tab; what is not stored waits for Run."""
+        self.guide.leave()
         self._open(_position(spec.experiment), {"tab": spec.experiment, **to_query(spec)}, wait=True)
 
     def _follow(self, query: str) -> None:
         """Restore the state of a link."""
-        wanted = dict(parse_qsl(query.lstrip("?")))
+        wanted = dict(parse_qsl(query.lstrip("?"), keep_blank_values=True))
         if not wanted:
             return
-        key = wanted.pop("tab", TABS[0].key)
-        if key not in {tab.key for tab in TABS}:
-            self._say([f"There is no tab named {key!r}; this is {TABS[0].title}."])
+        hide = wanted.pop("hide", "")
+        if "lesson" in wanted:
+            self.viewing.hide, sentences = parse_hide(hide, ())
+            self._begin(wanted["lesson"], wanted.get("step", "1"), sentences)
             return
-        self._open(_position(key), wanted)
+        key = wanted.pop("tab", TABS[0].key)
+        sentences = []
+        if key not in {tab.key for tab in TABS}:
+            sentences.append(f"There is no tab named {key!r}; this is {TABS[0].title}.")
+            key, wanted = TABS[0].key, {}
+        spec = getattr(resolve(TABS[_position(key)].panel), "spec_class", None)
+        self.viewing.hide, unknown = parse_hide(hide, map(flag, spec.model_fields) if spec is not None else ())
+        self._open(_position(key), {"tab": key, **wanted})
+        self._say([*sentences, *self._said, *unknown])
+
+    def _begin(self, name: str, step: str, sentences: list[str]) -> None:
+        """A lesson of a link; where there is none of that name, all are offered."""
+        if name not in scripts():
+            self.guide.offer()
+            self.dress()
+            said = [f"There is no lesson named {name!r}; these are the lessons."] if name else []
+            self._say([*said, *sentences])
+            return
+        last = len(scripts()[name].steps)
+        wanted = int(step) if step.isdecimal() and len(step) < 6 else 0
+        if not 1 <= wanted <= last:
+            sentences.append(f"The link was not followed in one point: the steps go from 1 to {last}.")
+        self.guide.start(name, max(1, min(wanted, last)) - 1)
+        self._say([*self._said, *sentences])
 
     def _say(self, sentences: list[str]) -> None:
         self._said = sentences

@@ -291,6 +291,21 @@ def scenarios() -> None:
 
 
 @main.command()
+def lessons() -> None:
+    """List the lessons: their links on the served page, and what they are about."""
+    from gif_dash.lessons import scripts
+
+    table = Table(box=None, header_style="bold")
+    for title in ("link", "minutes", "lesson"):
+        table.add_column(
+            title, overflow="fold", no_wrap=title == "link", justify="right" if title == "minutes" else "left"
+        )
+    for script in scripts().values():
+        table.add_row(f"/?lesson={script.name}", str(script.minutes), f"{script.title}. {script.summary}")
+    show(table)
+
+
+@main.command()
 @click.argument("scenario", nargs=-1, metavar="[SCENARIO]...")
 @click.option(
     "--classes",
@@ -438,9 +453,37 @@ def lab(arguments: tuple[str, ...]) -> None:
     sys.exit(upkeep.lab(arguments))
 
 
-@main.group()
+class _FromFile(click.Group):
+    """``gif-dash run --spec FILE`` runs the experiment that the file names."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for place, word in enumerate(args):
+            if not word.startswith("-") or {"--help", "-h"} & set(args):
+                break
+            if word == "--spec" or word.startswith("--spec="):
+                given = args[place + 1 : place + 2] if word == "--spec" else [word.partition("=")[2]]
+                if given and given[0]:
+                    args = [_spec_file(Path(given[0])).experiment, *args]
+                break
+        return super().parse_args(ctx, args)
+
+
+@main.group(cls=_FromFile)
+@click.option(
+    "--spec", type=_FILE, metavar="FILE.yaml", expose_value=False, help="run the experiment that the file names"
+)
 def run() -> None:
     """Compute an experiment without the dashboard and write its table."""
+
+
+def _spec_file(path: Path) -> Spec:
+    """The question in a YAML file."""
+    try:
+        return spelling.from_yaml(path.read_text(encoding="utf-8"))
+    except SpecError as error:
+        raise BadValue(f"--spec: {path}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadValue(f"--spec: {path} cannot be read ({error})") from None
 
 
 def _options(spec: type[Spec]) -> Decorator:
@@ -465,6 +508,13 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
 
     @run.command(entry.name, help=description, short_help=description)
     @_options(spec)
+    @click.option(
+        "--spec",
+        "asked",
+        type=_FILE,
+        metavar="FILE.yaml",
+        help="settings from a file, as “copy as YAML” gives them; those on the command line come first",
+    )
     @click.option("--out", type=_FILE, help="write the table (.csv, .parquet), or all tables and provenance (.json)")
     @click.option("--fresh", is_flag=True, help="compute even if the result is stored")
     @click.option("--grid", "axes", multiple=True, metavar="SETTING=VALUE,VALUE,...", help=_GRID)
@@ -477,6 +527,7 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
     @_folders
     @_own
     def command(
+        asked: Path | None,
         out: Path | None,
         fresh: bool,
         axes: tuple[str, ...],
@@ -491,6 +542,12 @@ def _add_run(entry: catalog.ExperimentEntry) -> None:
         home = TakeHome(*(texts.pop(name, None) for name in own))
         if (listed := texts.pop("forget_file", None)) is not None:
             texts["forget_indices"] = _listed(listed)
+        if asked is not None:
+            found = _spec_file(asked)
+            if found.experiment != entry.name:
+                raise BadValue(f"--spec: {asked} asks for {found.experiment}, not {entry.name}")
+            for name, value in spelling.changed(found).items():
+                texts[name] = spelling.written(value) if texts[name] is None else texts[name]
         if "scenario" in spec.model_fields and texts["scenario"] is None and (named := _named()):
             texts["scenario"] = named[0]
         given = {name: text for name, text in texts.items() if text is not None}

@@ -1,4 +1,4 @@
-"""The five spellings of a spec: link, command line, Python, and back.
+"""The spellings of a spec: link, command line, Python, YAML, and back.
 
 Only values that differ from the default are written, so the shortest spelling is also the most readable one.
 """
@@ -6,6 +6,7 @@ Only values that differ from the default are written, so the shortest spelling i
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any, TypeVar, get_origin
 from urllib.parse import urlencode
@@ -17,6 +18,9 @@ S = TypeVar("S", bound=Spec)
 
 #: Flags that read better in the singular than the field's name.
 _FLAGS = {"forget_classes": "forget-class", "forget_indices": "forget-index"}
+
+#: Characters that a YAML text of a question may have.
+MOST_YAML = 1_000_000
 
 #: A list without values; an empty text would be lost in a link and at a prompt.
 NONE = "none"
@@ -85,7 +89,7 @@ def parse_text(spec: type[Spec], name: str, text: str) -> Any:
 
 def to_cli(spec: Spec) -> str:
     """The command that computes the spec."""
-    flags = [f"--{flag(name)} {written(value)}" for name, value in changed(spec).items()]
+    flags = [f"--{flag(name)} {shlex.quote(written(value))}" for name, value in changed(spec).items()]
     return " ".join(["gif-dash run", spec.experiment, *flags]) + catalog.flags(getattr(spec, "scenario", ""))
 
 
@@ -101,3 +105,83 @@ def to_python(spec: Spec) -> str:
 
 def _literal(value: Any) -> str:
     return repr(tuple(value)) if isinstance(value, list) else repr(json.loads(json.dumps(value)))
+
+
+def to_yaml(spec: Spec) -> str:
+    """A YAML text of the spec: the experiment's name, and the fields that differ from their default."""
+    import yaml
+
+    values = {"experiment": spec.experiment, **changed(spec)}
+    text: str = yaml.dump(
+        values, Dumper=_flat_dumper(), sort_keys=False, allow_unicode=True, default_flow_style=False, width=100
+    )
+    return text
+
+
+def from_yaml(text: str) -> Spec:
+    """The spec that a YAML text describes. Values are taken as text and validated as those of a command line are.
+
+    Raises:
+        SpecError: one sentence for the first thing that is wrong.
+    """
+    values = _flat(text)
+    name = values.pop("experiment", "")
+    entry = catalog.EXPERIMENTS.get(name) if isinstance(name, str) else None
+    if entry is None:
+        raise SpecError(f"experiment: choose from {', '.join(catalog.EXPERIMENTS)}; got {str(name)[:80]!r}")
+    kind: type[Spec] = catalog.resolve(entry.spec)
+    names = {flag(field): field for field in kind.model_fields}  # as people know them from links and flags
+    fields: dict[str, Any] = {}
+    for key, value in values.items():
+        field = names.get(key, key)
+        if field in fields:
+            raise SpecError(f"{key} is there twice")
+        known = field in kind.model_fields
+        fields[field] = parse_text(kind, field, value) if known and isinstance(value, str) else value
+    return kind.parse(fields)
+
+
+def _flat(text: str) -> dict[str, str | list[str]]:
+    """A YAML text of settings with a value or a list of values each; nothing else in it is made or executed.
+
+    Raises:
+        SpecError: it is something else.
+    """
+    import yaml
+
+    if len(text) > MOST_YAML:
+        raise SpecError(f"a question has at most {MOST_YAML:,} characters; this text has {len(text):,}")
+    try:
+        root = yaml.compose(text, Loader=yaml.BaseLoader)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise SpecError(f"this is not YAML{where}: {getattr(error, 'problem', None) or 'it cannot be read'}") from None
+    values: dict[str, str | list[str]] = {}
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else [(None, None)]:
+        if not isinstance(key, yaml.ScalarNode):
+            raise SpecError("a question is lines of “setting: value”, one of them “experiment: …”")
+        if key.value in values:
+            raise SpecError(f"{key.value[:80]} is there twice")
+        if isinstance(value, yaml.ScalarNode):
+            values[key.value] = value.value
+        elif isinstance(value, yaml.SequenceNode) and all(isinstance(item, yaml.ScalarNode) for item in value.value):
+            values[key.value] = [item.value for item in value.value]
+        else:
+            raise SpecError(f"{key.value[:80]} takes a value or a list of values")
+    return values
+
+
+def _flat_dumper() -> Any:
+    """Writes lists on one line, as people do."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def in_a_line(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:
+        return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+    Dumper.add_representer(list, in_a_line)
+    return Dumper

@@ -51,15 +51,16 @@ class ShareBar(anywidget.AnyWidget):
 
     Attributes:
         query: query string of the link; the browser adds its own address. Never carries a token.
-        python, command: the texts to copy.
-        files: names of the files on offer, for example ["CSV", "HTML"].
+        python, command, yaml: the texts to copy; there is no button for an empty one.
+        files: names of the files on offer, for example ["CSV", "HTML"]; "PNG" and "SVG" are made by the browser.
     """
 
-    _esm = STATIC / "sharebar.js"
+    _esm = "".join((STATIC / name).read_text(encoding="utf-8") for name in ("picture.js", "sharebar.js"))
 
     query = traitlets.Unicode("").tag(sync=True)
     python = traitlets.Unicode("").tag(sync=True)
     command = traitlets.Unicode("").tag(sync=True)
+    yaml = traitlets.Unicode("").tag(sync=True)
     files = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, on_file: Callable[[str], object], **traits: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-from urllib.parse import urlencode
 
 import ipywidgets
 import pandas as pd
@@ -16,9 +15,10 @@ from gif_dash.panels.bars import RunBar, ShareBar, column, html
 from gif_dash.panels.form import Form
 from gif_dash.panels.page import Page
 from gif_dash.panels.ticker import Reporter, Ticker
+from gif_dash.panels.viewing import Viewing
 from gif_dash.results import Result
 from gif_dash.specs import Spec, SpecError
-from gif_dash.spelling import from_query, to_cli, to_python, to_query
+from gif_dash.spelling import from_query, to_cli, to_python, to_query, to_yaml
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -39,6 +39,7 @@ class Context:
         connect: the client of the compute side; made at the first call, the same one ever after.
         show: opens the tab of a question with that question; looks up the answer, computes nothing.
         tabs: titles of the tabs by experiment.
+        viewing: what is hidden, and the lesson that is going on.
     """
 
     page: Page
@@ -47,6 +48,7 @@ class Context:
     connect: Callable[[], Client]
     show: Callable[[Spec], None] = lambda spec: None
     tabs: Mapping[str, str] = field(default_factory=dict)
+    viewing: Viewing = field(default_factory=Viewing)
 
 
 class Panel(Generic[S]):
@@ -60,7 +62,7 @@ class Panel(Generic[S]):
     title: ClassVar[str] = ""
     intro: ClassVar[str] = ""  #: one or two sentences of HTML above the controls
     overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  #: see `gif_dash.panels.form.describe`
-    files: ClassVar[Sequence[str]] = ("CSV", "HTML")
+    files: ClassVar[Sequence[str]] = ("CSV", "HTML", "PNG", "SVG")
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -145,10 +147,11 @@ class Panel(Generic[S]):
     def state_changed(self) -> None:
         """Link, address line, Python lines and command follow the state."""
         query = {"tab": self.spec.experiment, **to_query(self.spec), **self.extra_state()}
-        self.share.query = "?" + urlencode(query, safe=",")
+        self.share.query = self.context.viewing.link(query)
         self.share.python, self.share.command = to_python(self.spec), to_cli(self.spec)
+        self.share.yaml = to_yaml(self.spec)
         if self.active:
-            self.context.page.query = self.share.query
+            self.context.page.query = self.context.viewing.address(query)
 
     def _changed(self) -> None:
         before = self.spec

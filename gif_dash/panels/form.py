@@ -109,6 +109,7 @@ class Form(anywidget.AnyWidget, Generic[S]):
         choices: replaces the choices of a field while it is shown (example pictures of classes, states of scenarios).
         errors: one sentence per field that is wrong; key "" for the form as a whole.
         disabled: fields on which other fields leave no choice; shown, out of reach.
+        hidden: fields that are not shown for the time being.
     """
 
     _esm = STATIC / "form.js"
@@ -118,6 +119,7 @@ class Form(anywidget.AnyWidget, Generic[S]):
     choices = traitlets.Dict().tag(sync=True)
     errors = traitlets.Dict().tag(sync=True)
     disabled = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    hidden = traitlets.List(traitlets.Unicode()).tag(sync=True)
     defaults = traitlets.Dict().tag(sync=True)
     label = traitlets.Unicode("Settings").tag(sync=True)
 

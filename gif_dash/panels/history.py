@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from html import escape
 from time import monotonic
 from typing import Any
-from urllib.parse import urlencode
 
 import anywidget
 import pandas as pd
@@ -108,7 +107,7 @@ class HistoryPanel:
         self.chart = ChartWidget()
         self.words = html("", "gd-history-words")
         self.actions = Actions(self.guard(self._press))
-        self.share = ShareBar(self.guard(self._export), files=["CSV", "JSON"])
+        self.share = ShareBar(self.guard(self._export), files=["CSV", "JSON", "PNG", "SVG"])
         self.below = column(
             self.who, self.actions, self.chart, self.words, self.share, classes=("gd-history-below", "gd-hidden")
         )
@@ -271,9 +270,10 @@ class HistoryPanel:
     def state_changed(self) -> None:
         """Link and address line follow what is chosen."""
         keys = zip("ab", (key for key in (self.table.a, self.table.b) if key), strict=False)
-        self.share.query = "?" + urlencode({"tab": "history", **{name: self._prefix(key) for name, key in keys}})
+        query = {"tab": "history", **{name: self._prefix(key) for name, key in keys}}
+        self.share.query = self.context.viewing.link(query)
         if self.active:
-            self.context.page.query = self.share.query
+            self.context.page.query = self.context.viewing.address(query)
 
     def _prefix(self, key: str) -> str:
         """The shortest beginning of a key, of a readable length, that no other run has."""

@@ -49,6 +49,8 @@ class SweptPanel(ScenarioPanel[S]):
         found, sentences = position(query, "s", s_max, "s")
         if found is not None:
             self.moved, self.chart.position = True, found
+        elif "s" not in query:
+            self.moved, self.chart.position = False, self._placed
         return sentences
 
     def extra_state(self) -> dict[str, str]:

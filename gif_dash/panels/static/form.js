@@ -378,6 +378,13 @@ function render({ model, el }) {
       for (const part of control.box.querySelectorAll("input, select, button")) part.disabled = off;
     }
   };
+  const hidden = () => {
+    const names = new Set(model.get("hidden") ?? []);
+    for (const [name, control] of shown) control.box.hidden = names.has(name);
+    const folded = [...advanced.querySelectorAll(":scope > .gd-field")];
+    advanced.hidden = folded.length > 0 && folded.every((box) => box.hidden);
+  };
+  model.on("change:hidden", hidden);
   model.on("change:disabled", disabled);
   model.on("change:values", values);
   model.on("change:choices", choices);
@@ -385,6 +392,7 @@ function render({ model, el }) {
   choices();
   errors();
   if (model.get("disabled").length) disabled();
+  if (model.get("hidden")?.length) hidden();
 }
 
 export default { render };

@@ -838,7 +838,7 @@ function render({ model, el }) {
   };
   model.on("change:picture", arrive);
   model.on("change:step", () => {
-    const to = model.get("step");
+    const to = model.get("step") >= 0 ? model.get("step") : picture.plane?.end; // a link without a step: the end
     if (!saving && !playing && to >= 0 && to !== Math.round(at)) go(to);
   });
   const away = (event) => {

@@ -54,12 +54,25 @@ function render({ model, el }) {
     button("Python", "the lines that compute this", copying("Python lines", () => model.get("python"))),
     button("Command", "the command that computes this", copying("Command", () => model.get("command"))),
   ];
+  if (model.get("yaml")) copies.push(button("YAML", "the settings as a file for gif-dash run --spec", copying("YAML", () => model.get("yaml"))));
   if (inVoila) copies.unshift(button("Link", "an address that restores this view", copying("Link", link)));
   el.append(group("Copy", ...copies));
-  const files = { CSV: "the table", HTML: "figures and tables in one page that needs nothing else" };
-  const save = (name) => () => {
-    model.send({ do: "file", name });
+  const files = {
+    CSV: "the table",
+    HTML: "figures and tables in one page that needs nothing else",
+    PNG: "the figures as they are shown, as a picture",
+    SVG: "the figures as they are shown, to be enlarged or edited",
+  };
+  const save = (name) => async () => {
     say(`Making the ${name} file`);
+    if (name !== "PNG" && name !== "SVG") {
+      model.send({ do: "file", name });
+      return;
+    }
+    const tab = new URLSearchParams(model.get("query")).get("tab") ?? "figure";
+    const about = `${model.get("command")}\n${model.get("query")}`;
+    const saved = await savePicture(name, el.closest(".gd-panel"), `gif-dash-${tab}`, document.title, about);
+    if (!saved) say("There is no figure to save yet");
   };
   el.append(group("Save", ...model.get("files").map((name) => button(name, files[name] ?? name, save(name)))), said);
 }
