@@ -221,6 +221,7 @@ EXPERIMENTS: dict[str, ExperimentEntry] = {
             "gif_dash.experiments.correcting:run",
             "gif_dash.figures.correcting:summary",
         ),
+        ExperimentEntry(
             "two-classes",
             "1 against 7",
             "gif_dash.specs:TwoClassesSpec",
