@@ -66,6 +66,6 @@ another network.</li>
 <li>The paper's IF2 numbers come from a formula with an extra constant and are no target here.</li>
 <li>Square in a corner and frame are not in the paper.</li>
 </ul>
-<p>The methods: J. Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv
+<p>The methods: Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv
 2312.05586</a>; second-order influence: S. Basu, X. You, S. Feizi, ICML 2020.</p>
 """

@@ -39,5 +39,5 @@ removed training images' loss, too (forget_loss).</li>
 <li>The authors' code lets the threshold drift from layer to layer: “threshold (as published)” under Criteria,
 more.</li>
 </ul>
-<p>J. Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv 2312.05586</a>.</p>
+<p>Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv 2312.05586</a>.</p>
 """

@@ -31,5 +31,5 @@ the function as it is and changes the shares. That is why what a layer does is m
 <li>Press a method's name to open that edit in class removal: the sweep along s, confusions, and the file to take
 home.</li>
 </ul>
-<p>J. Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv 2312.05586</a>.</p>
+<p>Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv 2312.05586</a>.</p>
 """

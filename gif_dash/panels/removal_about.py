@@ -74,6 +74,6 @@ hides in Δ, so the paper's scalars do not carry over.</li>
 own.</li>
 <li>Batch norm keeps the running statistics of θ̂; dropout is off.</li>
 </ul>
-<p>The methods: J. Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv
+<p>The methods: Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv
 2312.05586</a>.</p>
 """

@@ -40,7 +40,7 @@ that is always black gives 8) may be found once there, and the panel says when t
 <li>In the figure as published the names of the two losses appear to be exchanged; here every number carries the name
 of the loss that was run.</li>
 </ul>
-<p>J. Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv 2312.05586</a>. The
+<p>Lyu et al., <a href="https://arxiv.org/abs/2312.05586" target="_blank" rel="noopener">arXiv 2312.05586</a>. The
 density: stochastic Lanczos quadrature (Ubaru, Chen &amp; Saad 2017). LiSSA: Agarwal, Bullins &amp; Hazan 2017; Koh
 &amp; Liang 2017.</p>
 """
