@@ -39,6 +39,8 @@ KINDS: dict[str, tuple[str, Style]] = {
 FLOOR = 1e-16
 #: From which correlation on the order of images counts as found, and how far from 1 a slope may be.
 ORDERED, SLOPE = 0.95, 0.1
+#: From which correlation on it counts as roughly found.
+ROUGHLY = 0.7
 #: Images of each side that two rankings are compared in; as the experiment has it.
 TOP = 10
 #: A solver counts as exact up to this error.
@@ -273,7 +275,7 @@ def lands(result: Result) -> str:
     if pearson >= ORDERED:
         verdict = "Yes." if close else "In order, not in size."
     else:
-        verdict = "Roughly." if pearson >= 0.7 else "No."
+        verdict = "Roughly." if pearson >= ROUGHLY else "No."
     odd = int(known["left_out_unconverged"])
     warned = f" {odd} of the trainings did not come to rest." if odd else ""
     return (
@@ -331,6 +333,8 @@ def _verdict(rows: Mapping[str, Mapping[Any, Any]]) -> str:
         found = "LiSSA is as exact"
     elif rank >= ORDERED:
         found = "LiSSA is not, but has the order of the images"
+    elif rank >= ROUGHLY:
+        found = "LiSSA is not, and has the order of the images roughly"
     else:
         found = "LiSSA is not, and has not the order of the images either"
     spent = f"with {significant(work, 2)} times the work" if work >= 1 else f"with {significant(work, 2)} of the work"

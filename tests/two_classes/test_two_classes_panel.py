@@ -186,6 +186,7 @@ def test_words_say_what_the_numbers_say() -> None:
     assert "In the mean LiSSA converges" in told()
     assert "LiSSA cannot converge" in told(scale=0.4 * result.provenance["lambda_max"])
     assert "makes a step overshoot" in told(lambda_max_image=1e4)
+    assert "the order of the images roughly" in pictures.compared(with_solver(result, "lissa", spearman=0.9))
     assert "not the order" in pictures.compared(with_solver(result, "lissa", spearman=0.2))
     assert "LiSSA is as exact" in pictures.compared(with_solver(result, "lissa", error=1e-9))
     assert "None is exact" in pictures.compared(
