@@ -168,7 +168,7 @@ class _Correcting:
 def nearest(prepared: Prepared, indices: Tensor, inputs: Tensor, progress: Progress) -> Tensor:
     """Euclidean distances of training inputs to one input (1, …): float64, CPU, (n,)."""
     found = []
-    for chunk in indices.split(1000):
+    for chunk in torch.split(indices, 1000):
         progress.check()
         batch, _ = prepared.train.batch(chunk)
         found.append((batch - inputs.to(batch)).flatten(1).double().norm(dim=1).cpu())

@@ -217,7 +217,7 @@ class _Part:
                     estimates, test_index, facts = known[number]
                     ranking = estimates.ranking(damping)
                     places = torch.argsort(ranking.abs(), descending=True, stable=True)[: spec.points]
-                    predicted = {}
+                    predicted: dict[str, Predicted] = {}
                     for kind in spec.hessians:
                         self.progress.check()
                         predicted[kind] = estimates.predict(kind, damping, places)
@@ -293,7 +293,7 @@ class _Part:
                 "norm_continued": float((ends[base] - origin).norm()),
             }
             for kind, predicted in case.predicted.items():
-                key = {"value": case.value, "seed": case.seed, "hessian": kind}
+                key: dict[str, Any] = {"value": case.value, "seed": case.seed, "hessian": kind}
                 columns: dict[str, Any] = {
                     "train_index": case.places.numpy(),
                     "label": self.data.train[1][case.places].numpy(),
@@ -358,7 +358,7 @@ def filled(model: nn.Module, theta: Tensor) -> nn.Module:
 def _accuracy(model: nn.Module, examples: TensorExamples) -> float:
     """In percent."""
     with torch.no_grad():
-        said = [model(part).argmax(1) for part in examples.inputs.split(1000)]
+        said = [model(part).argmax(1) for part in torch.split(examples.inputs, 1000)]
     return 100 * float((torch.cat(said) == examples.targets).double().mean())
 
 

@@ -99,7 +99,7 @@ def holds(result: Result) -> str:
         if not len(rows):
             said.append(f"{head}: no finite agreement.")
             continue
-        best, last = rows.loc[rows["pearson"].idxmax()], rows.iloc[-1]
+        best, last = rows.iloc[int(rows["pearson"].to_numpy().argmax())], rows.iloc[-1]
         text = (
             f"{head}: Pearson {number(rows['pearson'].iloc[0], 2)} after the first step, at most "
             f"{number(best['pearson'], 2)} (after {best['steps']:g}), {number(last['pearson'], 2)} after "

@@ -27,7 +27,8 @@ def agreement(result: Result) -> str:
         if not len(known):
             said.append(f"{_bold(kind)}: no finite estimate.")
             continue
-        best, worst = known.loc[known["pearson"].idxmax()], known.loc[known["pearson"].idxmin()]
+        ranked = known.sort_values("pearson", kind="stable")
+        best, worst = ranked.iloc[-1], ranked.iloc[0]
         text = f"{_bold(kind)}: Pearson {_with(best)} at {_at(result, best)}"
         if len(known) > 1:
             text += f", {_with(worst)} at {_at(result, worst)}"
@@ -45,7 +46,7 @@ def settled(result: Result) -> str:
     once = summary.drop_duplicates(["value", "seed"]).merge(spread, on=["value", "seed"])
     share = (once["continued"].abs() / once["spread"]).replace([math.inf], math.nan)
     loose = once[(share > _SETTLED) | share.isna()]
-    worst = once.loc[once["continued"].abs().idxmax()]
+    worst = once.iloc[int(once["continued"].abs().to_numpy().argmax())]
     facts = (
         f"Training on with all examples alone changes the test loss by up to {significant(abs(worst['continued']))} "
         f"(gradient {significant(worst['gradient_norm'])}); the removals differ by {significant(worst['spread'])} "
@@ -169,17 +170,18 @@ def means_html(result: Result) -> str:
 
 def published_html(result: Result) -> str:
     """The published correlations beside ours."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for network, pairs in published.FRAGILITY.items():
         for decay, (pearson, spearman) in zip(("with", "without"), pairs, strict=True):
             row = {"network": f"{network}, MNIST", "decay": decay, "who": "as published"}
             rows.append({**row, "pearson": pearson, "spearman": spearman})
     spec, varied = result.spec, VARIED[result.spec["vary"]]
     small = "small CNN, MNIST" if spec["data"] == "mnist" else "dense, Iris"
-    for row in _means(result, "exact" if "exact" in spec["hessians"] else spec["hessians"][0]).to_dict("records"):
-        decay = "with" if row["weight_decay"] > 0 else "without"
-        network = {"network": f"{small}, {varied} {row['value']:g}", "decay": decay, "who": "here"}
-        rows += [{**network, "pearson": row["pearson"], "spearman": row["spearman"]}]
+    means = _means(result, "exact" if "exact" in spec["hessians"] else spec["hessians"][0])
+    for _, ours in means.iterrows():
+        decay = "with" if ours["weight_decay"] > 0 else "without"
+        here: dict[str, Any] = {"network": f"{small}, {varied} {ours['value']:g}", "decay": decay, "who": "here"}
+        rows.append({**here, "pearson": ours["pearson"], "spearman": ours["spearman"]})
     return html_table(
         pd.DataFrame(rows)[["who", "network", "decay", "pearson", "spearman"]],
         caption=f"Published: {published.FRAGILITY_SETTING}. Of Iris figures are published, no numbers",
