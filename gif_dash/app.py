@@ -14,6 +14,7 @@ import ipywidgets
 from gif_dash.catalog import resolve
 from gif_dash.panels.bars import Tabs, html
 from gif_dash.panels.base import Context, JobPanel
+from gif_dash.panels.hearing import Hearing, listen
 from gif_dash.panels.page import Page
 from gif_dash.panels.ticker import Reporter, Ticker
 from gif_dash.spelling import to_query
@@ -74,9 +75,10 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
     """
 
     def __init__(self, scenario: Scenario | str | None = None, *, query: str | None = None) -> None:
+        self.reporter = Reporter(self._failed)
+        self.hearing: Hearing | None = listen(self.reporter) if "VOILA_KERNEL_ID" in os.environ else None
         self.page = Page()
         self.notice = html("", "gd-notice")
-        self.reporter = Reporter(self._failed)
         self.ticker = Ticker(self.reporter)
         self.panels: dict[str, Any] = {}
         self._client: Client | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import ipywidgets
@@ -82,6 +82,7 @@ class Tabs(anywidget.AnyWidget):
     """
 
     _esm = STATIC / "tabs.js"
+    heard: ClassVar[tuple[str, ...]] = ("selected",)
 
     titles = traitlets.List(traitlets.Unicode()).tag(sync=True)
     selected = traitlets.Int(0).tag(sync=True)
@@ -90,6 +91,7 @@ class Tabs(anywidget.AnyWidget):
 
 class _FoldHead(anywidget.AnyWidget):
     _esm = STATIC / "fold.js"
+    heard: ClassVar[tuple[str, ...]] = ("expanded",)
 
     title = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)

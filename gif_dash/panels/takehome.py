@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import numpy as np
@@ -45,6 +45,7 @@ class TakeHomeWidget(anywidget.AnyWidget):
 
     _esm = STATIC / "takehome.js"
     _css = STATIC / "takehome.css"
+    heard: ClassVar[tuple[str, ...]] = ("method", "at")
 
     methods = traitlets.List(traitlets.Dict()).tag(sync=True)
     method = traitlets.Unicode("").tag(sync=True)

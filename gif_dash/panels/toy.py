@@ -49,6 +49,7 @@ class PlaneWidget(anywidget.AnyWidget):
 
     _esm = STATIC / "plane.js"
     _css = STATIC / "plane.css"
+    heard: ClassVar[tuple[str, ...]] = ("step", "playing")
 
     picture = traitlets.Dict().tag(sync=True)
     step = traitlets.Int(-1).tag(sync=True)

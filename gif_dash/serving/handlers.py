@@ -96,6 +96,18 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
         self.finish(error_page(self, status_code))
 
 
+class KernelThereHandler(APIHandler):
+    """Whether a page's kernel is there. Its scripts ask before they connect; there is nothing to change here."""
+
+    @web.authenticated
+    async def get(self, kernel_id: str) -> None:
+        kernels: Any = self.kernel_manager
+        if kernel_id not in kernels:
+            raise web.HTTPError(404)
+        model = kernels.kernel_model(kernel_id)
+        self.finish({name: model[name] for name in ("id", "name", "execution_state", "last_activity", "connections")})
+
+
 class FreeKernelHandler(APIHandler):
     """Frees the kernel of a page that is closed.
 

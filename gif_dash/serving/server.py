@@ -17,7 +17,6 @@ from typing import IO, Any
 import tornado.web
 import zmq
 from jupyter_server.base.handlers import FileFindHandler
-from jupyter_server.services.kernels.handlers import KernelHandler
 from jupyter_server.utils import url_path_join
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import PeriodicCallback
@@ -29,8 +28,17 @@ from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from voila.utils import create_include_assets_functions
 
 from gif_dash.compute import folders
+from gif_dash.refusals import Refusals
 from gif_dash.serving.first_visit import FirstVisit
-from gif_dash.serving.handlers import FreeKernelHandler, LifeHandler, PageHandler, RefusalHandler, SecurityHeaders
+from gif_dash.serving.gate import LONGEST, GatedConnection
+from gif_dash.serving.handlers import (
+    FreeKernelHandler,
+    KernelThereHandler,
+    LifeHandler,
+    PageHandler,
+    RefusalHandler,
+    SecurityHeaders,
+)
 from gif_dash.serving.kernels import OwnKernelSpec, VisitorKernels
 
 TEMPLATE = "gif-dash"
@@ -68,6 +76,8 @@ def configuration(*, pool: int = 1, idle_timeout: int = 300, idle_interval: int 
     voila.extension_allowlist = list(_EXTENSIONS)
     config.VoilaExecutor.cell_error_instruction = "The log, named in the terminal where gif-dash runs, says why."
     voila.kernel_spec_manager_class = OwnKernelSpec
+    config.Voila.kernel_websocket_connection_class = GatedConnection
+    config.VisitorKernels.allow_tracebacks = False  # they are for the log, not for the page
     if zmq.has("curve"):  # other users of the machine cannot listen in
         config.KernelManager.transport_encryption = "auto"
     # The one notebook is ours: no key for signing it needs to be kept in the user's folders.
@@ -88,6 +98,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
     Attributes:
         kernel_environment: variables every kernel gets besides the server's own.
         kernel_output: binary file for what kernels print outside the page; None for the terminal.
+        refusals: what pages were not allowed to say to their kernels.
         known_hosts: host names the server answers to, besides loopback addresses.
     """
 
@@ -109,6 +120,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
         self.kernel_environment: dict[str, str] = {"VOILA_APP_IP": f"[{self.ip}]" if ":" in self.ip else self.ip}
         self.kernel_output: IO[bytes] | None = None
         self.first_visit = FirstVisit()
+        self.refusals = Refusals(_log)
         self.known_hosts: frozenset[str] = frozenset({"localhost"})
         self.initialize([])
 
@@ -129,6 +141,8 @@ class DashboardServer(Voila):  # type: ignore[misc]
         settings["local_hostnames"] = sorted(self.known_hosts)
         settings["known_host"] = self.known_host
         settings["first_visit"] = self.first_visit
+        settings["refusals"] = self.refusals
+        settings["websocket_max_message_size"] = 2 * LONGEST  # what is longer ends the connection before it is read
         settings["default_handler_class"] = RefusalHandler
         return settings
 
@@ -140,7 +154,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
             return joined
 
         handlers: list[Any] = [
-            (at(rf"/api/kernels/{_KERNEL_ID}"), KernelHandler),
+            (at(rf"/api/kernels/{_KERNEL_ID}"), KernelThereHandler),
             (at(rf"/api/kernels/{_KERNEL_ID}/channels"), VoilaKernelWebsocketHandler),
             (at(rf"/voila/templates/({TEMPLATE}/static/[^/]+)"), TemplateStaticFileHandler),
             (at(r"/voila/static/(.+)"), MultiStaticFileHandler, {"paths": self.static_paths}),

@@ -1,0 +1,76 @@
+"""Whatever is sent to the widgets of a page, questions stay valid, refusals are said, and no exception is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nonsense import messages
+from whole_page import WholePage, check
+
+#: Messages of one example: what the last one left behind, the next one finds.
+TOGETHER = 5
+#: What scripts of the page say.
+SAID = ("run", "cancel", "save", "file", "press", "open", "query", "remove", "ask", "want", "pin", "rename", "delete",
+        "undo", "start")
+
+
+def fuzz(page: WholePage, examples: int) -> Counter[str]:
+    """Counts of what came of the messages."""
+    counts: Counter[str] = Counter()
+    fields = {"values": [name for panel in page.dashboard.panels.values() if hasattr(panel, "form")
+                         for name in panel.form.values]}
+
+    @settings(max_examples=examples, deadline=None, database=None, derandomize=True,
+              suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def send(data: Any) -> None:
+        listening = [widget for widget in page.widgets() if getattr(widget, "heard", ()) or widget._msg_callbacks.callbacks]
+        others = [widget for widget in page.widgets() if widget not in listening]
+        for _ in range(TOGETHER):
+            widget = data.draw(st.sampled_from(listening * 4 + others).map(lambda found: found))
+            heard = {name: getattr(widget, name) for name in getattr(widget, "heard", ())}
+            content = data.draw(messages(heard, fields, SAID))
+            reason = page.hearing.hear(widget, {"content": {"comm_id": "c", "data": content}, "buffers": []})
+            counts["messages"] += 1
+            counts[reason or "taken"] += 1
+        page.beat()
+        page.valid()
+
+    send()
+    return counts
+
+
+@pytest.mark.timeout(250)
+def test_nonsense_in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = WholePage(tmp_path, monkeypatch)
+    counts = fuzz(page, 250)
+    said(counts, page)
+    assert counts["messages"] >= 1000
+    assert counts["taken"] > 100
+    assert len(counts) >= 6, "every kind of refusal"
+    assert sum(page.hearing.refusals.count.values()) == counts["messages"] - counts["taken"]
+    for spec in page.client.submitted:
+        check(spec)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3000)
+def test_nonsense_in_process_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = WholePage(tmp_path, monkeypatch)
+    counts = fuzz(page, 2500)
+    said(counts, page)
+    assert counts["messages"] >= 10_000
+    for spec in page.client.submitted:
+        check(spec)
+
+
+def said(counts: Counter[str], page: WholePage) -> None:
+    """For the record: ``pytest -s`` shows it."""
+    print(json.dumps({**counts, "questions asked": len(page.client.submitted), "process": os.getpid()}, indent=1))
