@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from rich.table import Table
 
 from gif_dash import __version__, catalog, spelling
+from gif_dash.access import IDLE_MINUTES, VISITORS
 from gif_dash.bench.plan import GROUPS, NAMED_GROUPS, Plan
 from gif_dash.results import Result
 from gif_dash.specs import LABELS, Spec, SpecError, allowed
@@ -226,6 +227,19 @@ def main() -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8866, show_default=True, help="port to listen on")
 @click.option("--no-browser", is_flag=True, help="do not open a browser")
+@click.option("--max-visitors", type=click.IntRange(min=1), default=VISITORS, show_default=True, help="at a time")
+@click.option(
+    "--max-idle",
+    type=click.FloatRange(min=0),
+    default=IDLE_MINUTES,
+    show_default=True,
+    metavar="MINUTES",
+    help="without a touch after which an open page is put to rest; 0 for never",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen at")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="answer to this host name, too (repeatable)")
+@click.option("--token-file", type=_FILE, help="file with the token that visitors must show [env: JUPYTER_TOKEN]")
+@click.option("--password-file", type=_FILE, help="file with the password that visitors must type, plain or hashed")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="processes that compute")
 @click.option("--threads", type=click.IntRange(min=1), help="of each worker; the cores shared out, by default")
 @_device
@@ -238,6 +252,12 @@ def main() -> None:
 def serve(
     port: int,
     no_browser: bool,
+    max_visitors: int,
+    max_idle: float,
+    host: str,
+    allow_host: tuple[str, ...],
+    token_file: Path | None,
+    password_file: Path | None,
     workers: int,
     threads: int | None,
     max_queued: int | None,
@@ -245,11 +265,12 @@ def serve(
     max_minutes: float | None,
     cluster: Cluster | None,
 ) -> None:
-    """Serve the dashboard on this machine (127.0.0.1).
+    """Serve the dashboard, on this machine only unless told otherwise.
 
-    What --folder and --add bring is prepared first.
+    What --folder and --add bring is prepared first. Another --host goes with a token or a password.
     """
     from gif_dash import upkeep
+    from gif_dash.access import access
     from gif_dash.compute.limits import Limits
     from gif_dash.serving import serve as start
 
@@ -257,7 +278,10 @@ def serve(
     query = f"?tab=removal&scenario={own[0]}" if own else ""
     code = start(
         port=port,
+        access=access(host, allow_host, token_file, password_file),
         open_browser=not no_browser,
+        visitors=max_visitors,
+        idle_minutes=max_idle,
         workers=workers,
         threads=threads,
         cluster=cluster,

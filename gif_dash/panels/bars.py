@@ -88,6 +88,13 @@ class Tabs(anywidget.AnyWidget):
     selected = traitlets.Int(0).tag(sync=True)
     label = traitlets.Unicode("Experiments").tag(sync=True)
 
+    @traitlets.validate("selected")
+    def _there(self, proposal: Any) -> int:
+        place: int = proposal["value"]
+        if not 0 <= place < max(1, len(self.titles)):
+            raise traitlets.TraitError(f"there is no tab at {place}")
+        return place
+
 
 class _FoldHead(anywidget.AnyWidget):
     _esm = STATIC / "fold.js"

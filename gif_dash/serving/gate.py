@@ -10,6 +10,7 @@ the kernel never reads a byte that was not looked at here.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import dataclass
 from typing import Any, cast
@@ -32,7 +33,7 @@ LONGEST = 1_000_000
 #: The comm by which a page asks for the states of all widgets; the only one that a page opens.
 CONTROL = "jupyter.widget.control"
 #: Comms that a page may ask about.
-_ASKED = frozenset({"jupyter.widget", CONTROL})
+_ASKED = (None, "jupyter.widget", CONTROL)
 #: What ipywidgets understands, and how its control comm is asked.
 _METHODS = frozenset({"update", "custom", "request_state"})
 _CONTROL_METHODS = frozenset({"request_states"})
@@ -40,6 +41,9 @@ _CONTROL_METHODS = frozenset({"request_states"})
 _CONTROLS = 8
 #: Identifiers are made by the browser: hexadecimal digits and hyphens, with some room for other makers.
 _IDENTIFIER = re.compile(r"[\w.:-]{1,128}\Z", re.ASCII)
+
+
+_log = logging.getLogger("gif_dash.serving")
 
 
 class Refusal(Exception):
@@ -168,7 +172,7 @@ def _content(kind: str, content: Any, metadata: Any, buffers: int, gate: Gate) -
         return {}, {}
     if kind == "comm_info_request":
         target = content.get("target_name", content.get("target"))
-        if target is not None and target not in _ASKED:
+        if target not in _ASKED:
             raise Refusal("a page asks about comms of widgets only")
         return {"target_name": target} if target is not None else {}, {}
     if kind not in ("comm_open", "comm_msg", "comm_close"):
@@ -221,6 +225,10 @@ class GatedConnection(ZMQChannelsWebsocketConnection):
         except Refusal as refusal:
             refusals.add(refusal.reason)
             self._refuse(refusal)
+            return
+        except Exception:  # a fault of the gate's: closed, not open
+            _log.exception("a message of a page could not be judged")
+            refusals.add("a message could not be judged")
             return
         stream = self.channels.get("shell")
         if stream is None or stream.closed():  # the kernel is on its way out

@@ -1,7 +1,8 @@
-"""Whatever a stranger may send instead of what the page sends: wrong kinds, sizes, letters, numbers, and near misses."""
+"""Whatever a stranger may send instead of what the page sends: wrong kinds, sizes and letters, and near misses."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -50,45 +51,85 @@ HUGE = st.sampled_from([[0] * 20_000, list(range(3000)), "x" * 100_000, {str(pla
 ANYTHING: Any = st.one_of(VALUES, VALUES, VALUES, HUGE)
 
 
-def messages(heard: dict[str, Any], fields: dict[str, list[str]], said: tuple[str, ...]) -> st.SearchStrategy[Any]:
-    """Contents of comm messages for one widget.
+@dataclass(frozen=True)
+class Sent:
+    """A message for some widget, made before it is known which widgets there are and what they hold.
 
-    Args:
-        heard: traits that the browser writes, with their values now.
-        fields: per trait that holds a dictionary, keys that mean something.
-        said: what the widget's own messages may ask it to do.
+    Attributes:
+        who: the widget, by its place (modulo their number).
+        form: ``near`` (of the right kind, wrong within), ``update``, ``custom`` or ``odd``.
+        which: of the widget's traits and of the keys of a dictionary, by place.
+        typed: a value of each kind, for ``near``.
+        value: what is sent otherwise, or within.
     """
 
-    def near(name: str, value: Any) -> st.SearchStrategy[Any]:
-        """Mostly of the right kind, and wrong within."""
-        if isinstance(value, dict):
-            keys = st.sampled_from([*value, *fields.get(name, ()), "", "nonsense", "<b>"])
-            wrong = st.dictionaries(keys, ANYTHING, min_size=1, max_size=3)
-            return wrong.map(lambda changes: {**value, **changes})
-        if isinstance(value, bool):
-            return st.booleans()
-        if isinstance(value, int):
-            return st.integers(-(10**6), 10**6)
-        if isinstance(value, float):
-            return st.floats(allow_nan=True, allow_infinity=True)
-        if isinstance(value, list):
-            return st.lists(SCALARS, max_size=8)
-        return st.text(max_size=20) | st.sampled_from(TEXTS)
+    who: int
+    form: str
+    which: tuple[int, int]
+    typed: tuple[bool, int, float, str, list[Any]]
+    value: Any
 
-    states = [st.dictionaries(st.sampled_from([*heard, "_esm", "_css", "children", "layout", "html", "fields", "rows"]),
-                              ANYTHING, max_size=3)]
-    states += [near(name, value).map(lambda new, name=name: {name: new}) for name, value in heard.items()] * 3
-    update = st.one_of(states).map(lambda state: {"method": "update", "state": state})
-    told = st.fixed_dictionaries(
-        {"do": st.sampled_from(said) | SCALARS},
-        optional={name: ANYTHING for name in ("name", "index", "row", "column", "key", "pinned", "what", "file", "from",
-                                              "method", "criterion")},
+    def content(self, heard: dict[str, Any], keys: list[str]) -> Any:
+        """Of the comm message.
+
+        Args:
+            heard: traits that the browser writes, with their values now.
+            keys: of dictionaries that mean something somewhere on the page.
+        """
+        if self.form == "custom":
+            return {"method": "custom", "content": self.value}
+        if self.form == "odd":
+            return self.value
+        names = list(heard) if heard and self.form == "near" else [*heard, *OTHERS]
+        name = names[self.which[0] % len(names)]
+        value = self._near(heard[name], keys) if self.form == "near" and heard else self.value
+        return {"method": "update", "state": {name: value}}
+
+    def _near(self, now: Any, keys: list[str]) -> Any:
+        if isinstance(now, dict):
+            known = [*now, *keys]
+            return {**now, known[self.which[1] % len(known)]: self.value}
+        for kind, value in zip((bool, int, float, str, list), self.typed, strict=True):
+            if isinstance(now, kind):
+                return value
+        return self.value
+
+
+#: Synced traits that no script of ours writes.
+OTHERS = ("_esm", "_css", "children", "layout", "html", "fields", "rows", "content", "nonsense", "_view_name")
+#: What scripts of the page say to their widgets.
+SAID = (
+    "run", "cancel", "save", "file", "press", "open", "query", "remove", "ask", "want", "pin", "rename", "delete",
+    "undo", "start",
+)  # fmt: skip
+TOLD = st.fixed_dictionaries(
+    {"do": st.sampled_from(SAID) | SCALARS},
+    optional=dict.fromkeys(
+        ("name", "index", "row", "column", "key", "pinned", "what", "file", "from", "method", "criterion"), ANYTHING
+    ),
+)
+ODD = st.one_of(
+    ANYTHING,
+    st.just({"method": "request_state"}),
+    st.fixed_dictionaries({"method": SCALARS, "state": ANYTHING}),
+    st.fixed_dictionaries({"method": st.just("update"), "state": ANYTHING}),
+    st.just({"method": "update", "state": {}, "buffer_paths": [["values"]]}),
+)
+TYPED = st.tuples(
+    st.booleans(),
+    st.integers(-(10**6), 10**6),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.text(max_size=20) | st.sampled_from(TEXTS),
+    st.lists(SCALARS, max_size=8),
+)
+VALUE_OF = {"near": ANYTHING, "update": ANYTHING, "custom": TOLD | ANYTHING, "odd": ODD}
+MESSAGES: Any = st.sampled_from(["near", "near", "near", "custom", "custom", "update", "odd"]).flatmap(
+    lambda form: st.builds(
+        Sent,
+        st.integers(0, 10**6),
+        st.just(form),
+        st.tuples(st.integers(0, 10**6), st.integers(0, 10**6)),
+        TYPED,
+        VALUE_OF[form],
     )
-    custom = (told | ANYTHING).map(lambda content: {"method": "custom", "content": content})
-    odd = st.one_of(
-        ANYTHING,
-        st.just({"method": "request_state"}),
-        st.fixed_dictionaries({"method": SCALARS, "state": ANYTHING}),
-        st.just({"method": "update", "state": {}, "buffer_paths": [["values"]]}),
-    )
-    return st.one_of(update, update, custom, custom, odd)
+)

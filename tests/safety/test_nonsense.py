@@ -6,37 +6,40 @@ import json
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from nonsense import messages
+from nonsense import MESSAGES, Sent
 from whole_page import WholePage, check
 
 #: Messages of one example: what the last one left behind, the next one finds.
 TOGETHER = 5
-#: What scripts of the page say.
-SAID = ("run", "cancel", "save", "file", "press", "open", "query", "remove", "ask", "want", "pin", "rename", "delete",
-        "undo", "start")
 
 
 def fuzz(page: WholePage, examples: int) -> Counter[str]:
     """Counts of what came of the messages."""
     counts: Counter[str] = Counter()
-    fields = {"values": [name for panel in page.dashboard.panels.values() if hasattr(panel, "form")
-                         for name in panel.form.values]}
+    forms = [panel.form for panel in page.dashboard.panels.values() if hasattr(panel, "form")]
+    keys = sorted({name for form in forms for name in form.values} | {"", "nonsense", "<b>"})
 
-    @settings(max_examples=examples, deadline=None, database=None, derandomize=True,
-              suppress_health_check=list(HealthCheck))
-    @given(st.data())
-    def send(data: Any) -> None:
-        listening = [widget for widget in page.widgets() if getattr(widget, "heard", ()) or widget._msg_callbacks.callbacks]
-        others = [widget for widget in page.widgets() if widget not in listening]
-        for _ in range(TOGETHER):
-            widget = data.draw(st.sampled_from(listening * 4 + others).map(lambda found: found))
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],  # the page is another one after every message: there is nothing to shrink
+    )
+    @given(st.lists(MESSAGES, min_size=TOGETHER, max_size=TOGETHER))
+    def send(sent: list[Sent]) -> None:
+        widgets = page.widgets()
+        listening = [each for each in widgets if getattr(each, "heard", ()) or each._msg_callbacks.callbacks]
+        for one in sent:
+            among = listening if one.form != "odd" else widgets
+            widget = among[one.who % len(among)]
             heard = {name: getattr(widget, name) for name in getattr(widget, "heard", ())}
-            content = data.draw(messages(heard, fields, SAID))
+            content = one.content(heard, keys)
             reason = page.hearing.hear(widget, {"content": {"comm_id": "c", "data": content}, "buffers": []})
             counts["messages"] += 1
             counts[reason or "taken"] += 1

@@ -1,4 +1,4 @@
-"""A whole dashboard over made-up answers, in this process: what a visitor's kernel holds, without server and browser."""
+"""A whole dashboard over made-up answers, in this process: what a visitor's kernel holds."""
 
 from __future__ import annotations
 

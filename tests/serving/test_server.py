@@ -301,15 +301,6 @@ def test_a_port_in_use_is_one_sentence() -> None:
     assert "--port" in answer.output
 
 
-def test_the_server_does_not_leave_this_machine() -> None:
-    from click import ClickException
-
-    from gif_dash.serving import serve
-
-    with pytest.raises(ClickException, match="this machine only"):
-        serve(port=0, host="0.0.0.0", open_browser=False)
-
-
 def test_resources_are_found() -> None:
     assert (resources.jupyter_data() / "voila" / "templates" / "gif-dash" / "conf.json").is_file()
     with pytest.raises(FileNotFoundError, match="no notebook named"):
