@@ -427,6 +427,7 @@ def cache(action: str, pinned_too: bool, yes: bool) -> None:
 @click.option("--case", "cases", multiple=True, metavar="NETWORK", help="measure this network only (repeatable)")
 @click.option("--device", metavar="DEVICE", help="of the networks, such as cpu or cuda [default: the best there is]")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; with 1, its CPU time is measured")
+@click.option("--visitors", type=click.IntRange(1, 100), help='of the group "load" [default: 20]')
 @click.option("--peers", is_flag=True, help="against other libraries, which get a virtual environment of their own")
 @click.option("--json", "out", type=_FILE, help="write the rows and the environment to this file")
 @_folders
@@ -436,15 +437,16 @@ def bench(
     cases: tuple[str, ...],
     device: str | None,
     threads: int | None,
+    visitors: int | None,
     peers: bool,
     out: Path | None,
 ) -> None:
-    """Measure what the engine costs (all groups but "sharing", if none is named)."""
+    """Measure what the engine costs (without groups: all but those that take minutes and both cores)."""
     from gif_dash.bench.command import bench as measure
 
     if out is not None:
         _writable("--json", out, (".json",))
-    measure(groups, Plan(quick, device, cases, threads), peers, out)
+    measure(groups, Plan(quick, device, cases, threads, visitors), peers, out)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

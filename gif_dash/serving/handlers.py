@@ -10,6 +10,7 @@ from http.client import responses
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+from jupyter_server.auth.decorator import allow_unauthenticated
 from jupyter_server.auth.login import LoginFormHandler
 from jupyter_server.base.handlers import APIHandler
 from jupyter_server.utils import url_path_join
@@ -72,6 +73,7 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
         super().initialize(**kwargs)
         self.prelude = prelude
 
+    @allow_unauthenticated  # else the token would go along to the login page
     async def get(self, path: str | None = None) -> None:
         if "token" in self.request.query_arguments:  # it has let its bearer in, or not: nobody needs to see it again
             self.redirect(without_token(self.request.uri or "/") if self.current_user else self.get_login_url())
@@ -138,7 +140,7 @@ class LoginHandler(LoginFormHandler):  # type: ignore[misc]
     """Jupyter's login by password or token, on a page of ours."""
 
     def _render(self, message: Any = None) -> None:
-        after = urlencode({"next": self.get_argument("next", default=self.base_url)})
+        after = urlencode({"next": without_token(self.get_argument("next", default=self.base_url))})
         template = self.settings["voila_jinja2_env"].get_template("login.html")
         self.set_header("Cache-Control", "no-store")
         self.write(

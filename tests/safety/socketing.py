@@ -77,9 +77,15 @@ class Socket:
 @contextlib.asynccontextmanager
 async def connected(served: Served, kernel: str, **headers: str) -> AsyncIterator[Socket]:
     """A socket to a kernel."""
-    request = HTTPRequest(f"ws://127.0.0.1:{served.port}/api/kernels/{kernel}/channels?session_id=x", headers=headers, connect_timeout=LONG)
+    request = HTTPRequest(
+        f"ws://127.0.0.1:{served.port}/api/kernels/{kernel}/channels?session_id=x",
+        headers=headers,
+        connect_timeout=LONG,
+    )
     connection = await websocket_connect(request)
     try:
-        yield Socket(connection)
+        socket = Socket(connection)  # the server may lose what a kernel says before it has answered this
+        await socket.reply(await socket.send("kernel_info_request", {}))
+        yield socket
     finally:
         connection.close()

@@ -94,10 +94,8 @@ class WholePage:
             if id(widget) in found:
                 continue
             found[id(widget)] = widget
-            for name in widget.keys:
-                value = getattr(widget, name, None)
-                parts = value if isinstance(value, (list, tuple)) else [value]
-                waiting += [part for part in parts if isinstance(part, ipywidgets.Widget)]
+            waiting += getattr(widget, "children", ())
+            waiting += [part for name in ("layout", "style") if (part := getattr(widget, name, None)) is not None]
         return list(found.values())
 
     def valid(self) -> None:

@@ -43,7 +43,7 @@ def write_notebook(path: Path, *cells: str) -> Path:
     return path
 
 
-def start_plain(folder: Path, *cells: str, **settings: int) -> Served:
+def start_plain(folder: Path, *cells: str, **settings: object) -> Served:
     notebook = write_notebook(folder / "plain.ipynb", *cells)
     (folder / "secret.png").write_bytes(b"not for visitors")
     words = [f"{name}={value}" for name, value in settings.items()]
