@@ -50,7 +50,7 @@ def fuzz(page: WholePage, examples: int) -> Counter[str]:
     return counts
 
 
-@pytest.mark.timeout(250)
+@pytest.mark.timeout(900)
 def test_nonsense_in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = WholePage(tmp_path, monkeypatch)
     counts = fuzz(page, 250)

@@ -133,13 +133,18 @@ def visit(served: Served) -> None:
 def sessions(served: Served, count: int) -> float:
     """So many visits; megabytes by which the server grew after the first few."""
     server = psutil.Process(served.process.pid)
+
+    def settled() -> int:
+        """Processes of the server, once a kernel waits for the next visitor and nothing else is there."""
+        until(lambda: len(served.kernels()) == 1, 60, "only the kernel that waits is there")
+        return len(server.children(recursive=True))
+
     for _ in range(3):
         visit(served)
-    before, family = server.memory_info().rss, len(server.children(recursive=True))
+    family, before = settled(), server.memory_info().rss
     for _ in range(count):
         visit(served)
-    until(lambda: len(server.children(recursive=True)) <= family, 60, "no process is left")
-    until(lambda: len(served.kernels()) <= 1, 60, "no kernel is left but the one that waits")
+    assert settled() <= family, "a process is left"
     return float(server.memory_info().rss - before) / 2**20
 
 
