@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -76,7 +77,9 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
 
     def __init__(self, scenario: Scenario | str | None = None, *, query: str | None = None) -> None:
         self.reporter = Reporter(self._failed)
-        self.hearing: Hearing | None = listen(self.reporter) if "VOILA_KERNEL_ID" in os.environ else None
+        self.hearing: Hearing | None = (
+            listen(self.reporter, sys.__stderr__) if "VOILA_KERNEL_ID" in os.environ else None
+        )
         self.page = Page()
         self.notice = html("", "gd-notice")
         self.ticker = Ticker(self.reporter)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import ipywidgets
 import traitlets
@@ -107,8 +107,17 @@ def _plain(value: Any) -> bool:
     return True
 
 
-def listen(reporter: Reporter) -> Hearing:
-    """All widgets that are made in this process from now on are heard like that; for a process that serves one page."""
+def listen(reporter: Reporter, log: TextIO | None = None) -> Hearing:
+    """All widgets that are made in this process from now on are heard like that; for a process that serves one page.
+
+    Args:
+        reporter: is told of exceptions that a callback let through.
+        log: where the log of this process goes; in a kernel, standard error is sent to the page.
+    """
     hearing = Hearing(reporter)
     ipywidgets.Widget._handle_msg = lambda widget, message: hearing.hear(widget, message)
+    if log is not None:
+        handler = logging.StreamHandler(log)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.getLogger().addHandler(handler)
     return hearing

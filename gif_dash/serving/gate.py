@@ -1,4 +1,4 @@
-"""What a page may say to its kernel, and nothing else: widgets' messages pass, code and everything like it is refused.
+"""What pages and kernels may say to each other: widgets' messages pass, code and everything like it is refused.
 
 The kernel of a page runs our notebook for somebody we do not know. Jupyter's protocol would let that person's browser
 send code (``execute_request``), look at the kernel's variables, open comms of any class of widgets, or end the kernel.
@@ -42,6 +42,11 @@ _CONTROLS = 8
 #: Identifiers are made by the browser: hexadecimal digits and hyphens, with some room for other makers.
 _IDENTIFIER = re.compile(r"[\w.:-]{1,128}\Z", re.ASCII)
 
+
+#: What a kernel may say to a page; what it prints, tracebacks included, is for the log.
+SPOKEN = frozenset(
+    {"comm_open", "comm_msg", "comm_close", "status", "comm_info_reply", "kernel_info_reply", "shutdown_reply"}
+)
 
 _log = logging.getLogger("gif_dash.serving")
 
@@ -245,6 +250,11 @@ class GatedConnection(ZMQChannelsWebsocketConnection):
             },
             buffers=passed.buffers,
         )
+
+    def handle_outgoing_message(self, stream: str, outgoing_msg: list[Any]) -> None:
+        _, parts = self.session.feed_identities(outgoing_msg)
+        if self.session.unpack(parts[1]).get("msg_type") in SPOKEN:  # after the signature
+            super().handle_outgoing_message(stream, outgoing_msg)
 
     def _refuse(self, refusal: Refusal) -> None:
         """Say so to the page, in the protocol's own words: an error as the reply."""

@@ -78,7 +78,8 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
         if "token" in self.request.query_arguments:  # it has let its bearer in, or not: nobody needs to see it again
             self.redirect(without_token(self.request.uri or "/") if self.current_user else self.get_login_url())
             return
-        await self._get()
+        if (page := self._get()) is not None:  # who is not signed in has been sent to the login page
+            await page
 
     @web.authenticated
     async def _get(self) -> None:
@@ -252,6 +253,7 @@ class SecurityHeaders(web.OutputTransform):
     """
 
     def __init__(self, request: httputil.HTTPServerRequest) -> None:
+        self.login = request.path.endswith("/login")
         self.host = request.host if re.fullmatch(r"[\w.:\[\]-]+", request.host) else ""
 
     def transform_first_chunk(
@@ -274,7 +276,8 @@ class SecurityHeaders(web.OutputTransform):
             )
         )
         headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "no-referrer"
+        # a form sent without a referrer has no origin either, and Jupyter takes none of unknown origin
+        headers["Referrer-Policy"] = "same-origin" if self.login else "no-referrer"
         headers["Cross-Origin-Opener-Policy"] = "same-origin"
         headers["Cross-Origin-Resource-Policy"] = "same-origin"
         return status_code, headers, chunk

@@ -19,7 +19,7 @@ from gif_dash.app import TABS
 from gif_dash.catalog import EXPERIMENTS, resolve
 from gif_dash.compute.store import Store
 from gif_dash.compute.work import Answer, pack
-from gif_dash.panels.hearing import Hearing
+from gif_dash.panels.hearing import Hearing, listen
 from gif_dash.results import Result
 from gif_dash.specs import RemovalSpec, Spec
 
@@ -73,6 +73,7 @@ class WholePage:
         for spec in (RemovalSpec(forget_classes=(1,)), RemovalSpec(mr=30)):
             self.store.put(spec, Answer(pack(removal(spec)), CARD.model_dump_json(), 6.5))
         monkeypatch.setattr("gif_dash.compute.client.connect", lambda: self.client)
+        monkeypatch.setattr("gif_dash.app.listen", lambda reporter, log: listen(reporter))
         monkeypatch.setenv("VOILA_KERNEL_ID", "0")
         self.dashboard = Dashboard(query="")
         assert self.dashboard.hearing is not None
