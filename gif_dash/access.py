@@ -143,6 +143,6 @@ def _secret(flag: str, path: Path | None, length: int) -> str:
 def _hashed(password: str) -> str:
     if not password or _HASHED.match(password):
         return password
-    from jupyter_server.auth import passwd
+    from jupyter_server.auth.security import passwd
 
     return str(passwd(password, "argon2"))  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ the browsers as well: real visitors bring their own. One after the other:
 - live: all ask for the page at once, each with a seed of their own in the link
 - sliders: all press the arrow key of the Noise slider at the same time, some times with a pause; from the key to the
   redrawn curves
-- shared: all open the Layers tab at once; its question is computed once, on a fresh cache
+- shared: all open the Class removal tab at once; its question is computed once, with what must be trained for it
 - own: all load a link with a question that nobody else asks; each must get the answer to it
 
 Nothing may be lost or mixed up: every page must show its own seed at the end of each part, and the store must hold each
@@ -33,7 +33,7 @@ from gif_dash.results import Result
 
 GROUP = "load"
 #: Milliseconds to wait for a page or an answer.
-LONG = 600_000
+LONG = 1_800_000
 #: Seconds between two presses of a visitor.
 THINK = 1.0
 #: A class removal that a worker answers in about a second: little of everything.
@@ -82,7 +82,6 @@ SEEN = """
 }
 """
 TOY = ".gd-panel-0 .gd-plane path.gd-way"
-LAYERS = ".gd-panel-4 .gd-network-bar"
 REMOVAL = ".gd-panel-1 .gd-chart .gd-line"
 
 
@@ -162,7 +161,7 @@ class Crowd:
     def _shared(self) -> list[Row]:
         busy = self._busy()
         for page in self.pages:
-            page.evaluate(OPEN, ["Layers", LAYERS])
+            page.evaluate(OPEN, ["Class removal", REMOVAL])
         for page in self.pages:
             page.wait_for_function("window.opened", timeout=LONG)
         values = [page.evaluate("window.opened") / 1000 for page in self.pages]
@@ -253,7 +252,7 @@ def _kept(cache: Path, visitors: int) -> list[Row]:
         store.close()
     removal = [result for row, result in rows if row.experiment == "removal" and isinstance(result, Result)]
     own = sorted(result.spec["seed"] for result in removal if result.spec["seed"] >= seed(0))
-    shared = sum(row.experiment == "layers" for row, _ in rows)
+    shared = sum(result.spec["seed"] < seed(0) for result in removal)
     if own != [seed(place) for place in range(visitors)] or shared != 1:
         raise Unavailable(f"the store holds answers for the seeds {own} and {shared} shared ones")
     case = f"{visitors} visitors"

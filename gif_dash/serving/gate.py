@@ -67,7 +67,7 @@ class Passed:
     header: dict[str, Any]
     content: dict[str, Any]
     metadata: dict[str, Any]
-    buffers: list[bytes]
+    buffers: list[bytes | memoryview[bytes]]
 
 
 class Gate:
@@ -106,7 +106,7 @@ class Gate:
         return Passed(header["msg_type"], header, content, metadata, buffers)
 
 
-def _read(raw: str | bytes, protocol: str | None) -> tuple[str, tuple[Any, Any, Any], list[bytes]]:
+def _read(raw: str | bytes, protocol: str | None) -> tuple[str, tuple[Any, Any, Any], list[bytes | memoryview[bytes]]]:
     """Channel; header, metadata and content; buffers."""
     if protocol == V1:
         if not isinstance(raw, bytes):
@@ -219,14 +219,14 @@ class GatedConnection(ZMQChannelsWebsocketConnection):
     """A page's connection to its kernel, with the gate in between."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
+        super().__init__(**kwargs)
         self._gate = Gate()
 
     def handle_incoming_message(self, incoming_msg: str) -> None:
         handler: Any = self.websocket_handler
         refusals: Refusals = handler.settings["refusals"]
         try:
-            passed = self._gate.check(incoming_msg, self.subprotocol)  # type: ignore[no-untyped-call]
+            passed = self._gate.check(incoming_msg, self.subprotocol)
         except Refusal as refusal:
             refusals.add(refusal.reason)
             self._refuse(refusal)
@@ -262,13 +262,13 @@ class GatedConnection(ZMQChannelsWebsocketConnection):
         kind = (refusal.header or {}).get("msg_type", "")
         kind = kind.removesuffix("_request") if re.fullmatch(r"[a-z_]{1,40}", kind) else "message"
         parent = refusal.header or {}
-        reply = self.session.msg(f"{kind}_reply", content=content, parent=parent)  # type: ignore[no-untyped-call]
+        reply = self.session.msg(f"{kind}_reply", content=content, parent=parent)
         reply["parent_header"] = parent
         self._send_to_page(reply)
 
     def _send_to_page(self, message: dict[str, Any]) -> None:
-        if self.subprotocol == V1:  # type: ignore[no-untyped-call]
+        if self.subprotocol == V1:
             packed = serialize_msg_to_ws_v1(message, "shell", self.session.pack)  # type: ignore[no-untyped-call]
-            self.write_message(packed, binary=True)  # type: ignore[no-untyped-call]
+            self.write_message(packed, binary=True)
         else:
-            self.write_message(json.dumps({**message, "channel": "shell"}, default=json_default))  # type: ignore[no-untyped-call]
+            self.write_message(json.dumps({**message, "channel": "shell"}, default=json_default))

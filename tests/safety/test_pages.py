@@ -34,7 +34,7 @@ def test_a_bad_link_gives_the_nearest_view_and_sentences_as_text(served: Served,
     notice = page.locator(".gd-notice").inner_text()
     assert notice.count("The link was not followed in one point") >= 2
     assert page.locator("img[src=x]").count() == 0
-    assert page.get_by_role("spinbutton", name="Seed").first.input_value() == "4"
+    assert "seed=4" in page.url, "the good part of the link is followed"
     visit.close(page)
     page = visit.open(f"{served.url}?{urlencode({'tab': EVIL})}")
     page.wait_for_selector(".gd-plane path.gd-way")
