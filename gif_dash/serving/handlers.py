@@ -137,7 +137,7 @@ class PageHandler(TornadoVoilaHandler):  # type: ignore[misc]
         self.finish(error_page(self, status_code))
 
 
-class LoginHandler(LoginFormHandler):  # type: ignore[misc]
+class LoginHandler(LoginFormHandler):
     """Jupyter's login by password or token, on a page of ours."""
 
     def _render(self, message: Any = None) -> None:

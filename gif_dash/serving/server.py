@@ -142,7 +142,7 @@ class DashboardServer(Voila):  # type: ignore[misc]
             config_file_paths=[],  # a voila.json of the current folder or of the user is not for this server
         )
         self.sockets = sockets
-        own = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.ip, self.ip)  # by which kernels ask
+        own: str = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # by which kernels ask
         self.kernel_environment: dict[str, str] = {"VOILA_APP_IP": f"[{own}]" if ":" in own else own}
         self.kernel_output: IO[bytes] | None = None
         self.first_visit = FirstVisit()
