@@ -92,6 +92,8 @@ def configuration(
     voila.default_pool_size = pool
     voila.multi_kernel_manager_class = VisitorKernels
     voila.extension_allowlist = list(_EXTENSIONS)
+    # What a cell shows may come late where many pages are made at once; after 4 s, the default, a page would stay empty.
+    config.VoilaExecutor.iopub_timeout = 120
     config.VoilaExecutor.cell_error_instruction = "The log, named in the terminal where gif-dash runs, says why."
     voila.kernel_spec_manager_class = OwnKernelSpec
     config.Voila.kernel_websocket_connection_class = GatedConnection

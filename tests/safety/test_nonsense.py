@@ -53,7 +53,7 @@ def fuzz(page: WholePage, examples: int) -> Counter[str]:
 @pytest.mark.timeout(900)
 def test_nonsense_in_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = WholePage(tmp_path, monkeypatch)
-    counts = fuzz(page, 250)
+    counts = fuzz(page, 210)
     said(counts, page)
     assert counts["messages"] >= 1000
     assert counts["taken"] > 100

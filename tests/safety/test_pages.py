@@ -21,7 +21,7 @@ EVIL = "<img src=x onerror=console.error(1)><script>console.error(2)</script>"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    settings = {"visitors": 1, "pool": 0, "rest_after": 20, "rest_warning": 14, "idle_interval": 1}
+    settings = {"visitors": 1, "pool": 0, "rest_after": 12, "rest_warning": 9, "idle_interval": 1}
     served = start_plain(tmp_path_factory.mktemp("pages"), CELL, **settings)
     yield served
     assert served.stop() == 0
