@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -16,6 +17,7 @@ from gif_dash.lessons import scripts
 from gif_dash.lessons.guide import Guide
 from gif_dash.panels.bars import Tabs, html
 from gif_dash.panels.base import Context, JobPanel
+from gif_dash.panels.hearing import Hearing, listen
 from gif_dash.panels.page import Page
 from gif_dash.panels.ticker import Reporter, Ticker
 from gif_dash.panels.viewing import PARTS, Viewing, parse_hide
@@ -81,9 +83,12 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]
     """
 
     def __init__(self, scenario: Scenario | str | None = None, *, query: str | None = None) -> None:
+        self.reporter = Reporter(self._failed)
+        self.hearing: Hearing | None = (
+            listen(self.reporter, sys.__stderr__) if "VOILA_KERNEL_ID" in os.environ else None
+        )
         self.page = Page()
         self.notice = html("", "gd-notice")
-        self.reporter = Reporter(self._failed)
         self.ticker = Ticker(self.reporter)
         self.panels: dict[str, Any] = {}
         self._client: Client | None = None

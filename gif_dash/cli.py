@@ -17,6 +17,7 @@ from click.core import ParameterSource
 from rich.table import Table
 
 from gif_dash import __version__, catalog, spelling
+from gif_dash.access import IDLE_MINUTES, VISITORS
 from gif_dash.bench.plan import GROUPS, NAMED_GROUPS, Plan
 from gif_dash.results import Result
 from gif_dash.specs import LABELS, Spec, SpecError, allowed
@@ -231,6 +232,19 @@ def main() -> None:
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8866, show_default=True, help="port to listen on")
 @click.option("--no-browser", is_flag=True, help="do not open a browser")
+@click.option("--max-visitors", type=click.IntRange(min=1), default=VISITORS, show_default=True, help="at a time")
+@click.option(
+    "--max-idle",
+    type=click.FloatRange(min=0),
+    default=IDLE_MINUTES,
+    show_default=True,
+    metavar="MINUTES",
+    help="without a touch after which an open page is put to rest; 0 for never",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="address to listen at")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="answer to this host name, too (repeatable)")
+@click.option("--token-file", type=_FILE, help="file with the token that visitors must show [env: JUPYTER_TOKEN]")
+@click.option("--password-file", type=_FILE, help="file with the password that visitors must type, plain or hashed")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="processes that compute")
 @click.option("--threads", type=click.IntRange(min=1), help="of each worker; the cores shared out, by default")
 @_device
@@ -243,6 +257,12 @@ def main() -> None:
 def serve(
     port: int,
     no_browser: bool,
+    max_visitors: int,
+    max_idle: float,
+    host: str,
+    allow_host: tuple[str, ...],
+    token_file: Path | None,
+    password_file: Path | None,
     workers: int,
     threads: int | None,
     max_queued: int | None,
@@ -250,11 +270,12 @@ def serve(
     max_minutes: float | None,
     cluster: Cluster | None,
 ) -> None:
-    """Serve the dashboard on this machine (127.0.0.1).
+    """Serve the dashboard, on this machine only unless told otherwise.
 
-    What --folder and --add bring is prepared first.
+    What --folder and --add bring is prepared first. Another --host goes with a token or a password.
     """
     from gif_dash import upkeep
+    from gif_dash.access import access
     from gif_dash.compute.limits import Limits
     from gif_dash.serving import serve as start
 
@@ -262,7 +283,10 @@ def serve(
     query = f"?tab=removal&scenario={own[0]}" if own else ""
     code = start(
         port=port,
+        access=access(host, allow_host, token_file, password_file),
         open_browser=not no_browser,
+        visitors=max_visitors,
+        idle_minutes=max_idle,
         workers=workers,
         threads=threads,
         cluster=cluster,
@@ -423,6 +447,7 @@ def cache(action: str, pinned_too: bool, yes: bool) -> None:
 @click.option("--case", "cases", multiple=True, metavar="NETWORK", help="measure this network only (repeatable)")
 @click.option("--device", metavar="DEVICE", help="of the networks, such as cpu or cuda [default: the best there is]")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; with 1, its CPU time is measured")
+@click.option("--visitors", type=click.IntRange(1, 100), help='of the group "load" [default: 20]')
 @click.option("--peers", is_flag=True, help="against other libraries, which get a virtual environment of their own")
 @click.option("--json", "out", type=_FILE, help="write the rows and the environment to this file")
 @_folders
@@ -432,15 +457,16 @@ def bench(
     cases: tuple[str, ...],
     device: str | None,
     threads: int | None,
+    visitors: int | None,
     peers: bool,
     out: Path | None,
 ) -> None:
-    """Measure what the engine costs (all groups but "sharing", if none is named)."""
+    """Measure what the engine costs (without groups: all but those that take minutes and both cores)."""
     from gif_dash.bench.command import bench as measure
 
     if out is not None:
         _writable("--json", out, (".json",))
-    measure(groups, Plan(quick, device, cases, threads), peers, out)
+    measure(groups, Plan(quick, device, cases, threads, visitors), peers, out)
 
 
 @main.command(context_settings={"ignore_unknown_options": True})

@@ -7,7 +7,6 @@ is a run of the criteria. Memory needs Chromium and playwright (the test extra):
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import tempfile
 import time
@@ -156,13 +155,9 @@ def _throughput(cells: int) -> list[Row]:
 
 def _memory(cache: Path, visitors: int) -> list[Row]:
     """Resident memory of the processes behind some open pages."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise Unavailable("playwright is not installed (the test extra has it)") from None
-    if chromium is None:
-        raise Unavailable("there is no Chromium here")
+    chromium = startup.chromium()
+    from playwright.sync_api import sync_playwright
+
     process, url, _ = startup.start(cache)
     try:
         with sync_playwright() as playwright:
@@ -172,7 +167,7 @@ def _memory(cache: Path, visitors: int) -> list[Row]:
                 page.goto(f"{url.rstrip('/')}/?tab=removal", wait_until="commit")
                 page.wait_for_selector(".gd-chart .gd-line", timeout=1000 * LONG)
             time.sleep(startup.PAUSE)
-            found = _resident(psutil.Process(process.pid))
+            found = resident(psutil.Process(process.pid))
             browser.close()
     finally:
         process.send_signal(signal.SIGINT)
@@ -183,20 +178,32 @@ def _memory(cache: Path, visitors: int) -> list[Row]:
     return rows + shared
 
 
-def _resident(server: psutil.Process) -> dict[str, list[tuple[float, float]]]:
+def resident(server: psutil.Process) -> dict[str, list[tuple[float, float]]]:
     """Resident megabytes of the server and all its processes by kind, and those with shared pages divided."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for each in (server, *server.children(recursive=True)):
+    for kind, each in _family(server):
         with suppress(psutil.NoSuchProcess):
-            words = each.cmdline()
-            if each == server:
-                kind = "server"
-            elif any("ipykernel" in word for word in words):
-                kind = "kernel"
-            elif any("libtorch" in region.path for region in each.memory_maps()):
-                kind = "worker"
-            else:
-                continue
             memory = each.memory_full_info()
             found.setdefault(kind, []).append((memory.rss / 2**20, getattr(memory, "pss", memory.rss) / 2**20))
     return found
+
+
+def processor_seconds(server: psutil.Process) -> dict[str, float]:
+    """Processor time of the server and all its living processes by kind."""
+    found: dict[str, float] = {}
+    for kind, each in _family(server):
+        with suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            found[kind] = found.get(kind, 0.0) + times.user + times.system
+    return found
+
+
+def _family(server: psutil.Process) -> Iterator[tuple[str, psutil.Process]]:
+    """The server, its kernels and its workers; helpers of neither kind are left out."""
+    yield "server", server
+    for each in server.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if any("ipykernel" in word for word in each.cmdline()):
+                yield "kernel", each
+            elif any("libtorch" in region.path for region in each.memory_maps()):
+                yield "worker", each

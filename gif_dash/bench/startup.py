@@ -51,25 +51,37 @@ def measure(plan: Plan) -> list[Row]:
     Raises:
         Unavailable: without playwright or Chromium.
     """
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise Unavailable("playwright is not installed (the test extra has it)") from None
-    if chromium is None:
-        raise Unavailable("there is no Chromium here")
+    path = chromium()
+    from playwright.sync_api import sync_playwright
+
     starts: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as cache, sync_playwright() as playwright:
         for _ in range(2 if plan.quick else 5):
-            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             floor = {"bare static page, browser just started: request to picture": _bare_page(browser)}
             browser.close()
-            browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
             starts.append(floor | _start_and_visits(Path(cache), browser, PAUSE / 2 if plan.quick else PAUSE))
             browser.close()
     return [Row(GROUP, "first start", what, value, "s") for what, value in starts[0].items()] + [
         Row.of(GROUP, "later starts", what, [start[what] for start in starts[1:]], "s") for what in starts[0]
     ]
+
+
+def chromium() -> str:
+    """Where Chromium is.
+
+    Raises:
+        Unavailable: there is none, or no playwright to drive it.
+    """
+    try:
+        import playwright  # noqa: F401
+    except ImportError:
+        raise Unavailable("playwright is not installed (the test extra has it)") from None
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        raise Unavailable("there is no Chromium here")
+    return path
 
 
 class _Bare(http.server.BaseHTTPRequestHandler):
@@ -120,11 +132,11 @@ def _start_and_visits(cache: Path, browser: Any, pause: float) -> dict[str, floa
     return {**found, "Ctrl+C to the end": time.perf_counter() - begin}
 
 
-def start(cache: Path) -> tuple[subprocess.Popen[str], str, float]:
+def start(cache: Path, *options: str) -> tuple[subprocess.Popen[str], str, float]:
     """Start the command; returns the process, the address, and the seconds until it said it."""
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "gif_dash.cli", "--no-browser", "--port", "0"],
+        [sys.executable, "-m", "gif_dash.cli", "--no-browser", "--port", "0", *options],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "GIF_DASH_CACHE": str(cache)},

@@ -45,6 +45,7 @@ class Answers(anywidget.AnyWidget):
 
     _esm = STATIC / "answers.js"
     _css = STATIC / "answers.css"
+    heard: ClassVar[tuple[str, ...]] = ("position",)
 
     content = traitlets.Dict().tag(sync=True)
     position = traitlets.Float(1.0).tag(sync=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import ipywidgets
@@ -83,14 +83,23 @@ class Tabs(anywidget.AnyWidget):
     """
 
     _esm = STATIC / "tabs.js"
+    heard: ClassVar[tuple[str, ...]] = ("selected",)
 
     titles = traitlets.List(traitlets.Unicode()).tag(sync=True)
     selected = traitlets.Int(0).tag(sync=True)
     label = traitlets.Unicode("Experiments").tag(sync=True)
 
+    @traitlets.validate("selected")
+    def _there(self, proposal: Any) -> int:
+        place: int = proposal["value"]
+        if not 0 <= place < max(1, len(self.titles)):
+            raise traitlets.TraitError(f"there is no tab at {place}")
+        return place
+
 
 class _FoldHead(anywidget.AnyWidget):
     _esm = STATIC / "fold.js"
+    heard: ClassVar[tuple[str, ...]] = ("expanded",)
 
     title = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode("").tag(sync=True)

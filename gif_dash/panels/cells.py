@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import traitlets
@@ -23,6 +23,7 @@ class CellGrid(anywidget.AnyWidget):
 
     _esm = STATIC / "cells.js"
     _css = STATIC / "cells.css"
+    heard: ClassVar[tuple[str, ...]] = ("view",)
 
     grid = traitlets.Dict().tag(sync=True)
     view = traitlets.Dict().tag(sync=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import anywidget
 import traitlets
 
@@ -18,6 +20,7 @@ class ChartWidget(anywidget.AnyWidget):
     """
 
     _esm = STATIC / "chart.js"
+    heard: ClassVar[tuple[str, ...]] = ("position",)
 
     chart = traitlets.Dict().tag(sync=True)
     position = traitlets.Float(1.0).tag(sync=True)

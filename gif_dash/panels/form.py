@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import anywidget
 import traitlets
@@ -113,6 +113,7 @@ class Form(anywidget.AnyWidget, Generic[S]):
     """
 
     _esm = STATIC / "form.js"
+    heard: ClassVar[tuple[str, ...]] = ("values",)
 
     fields = traitlets.List(traitlets.Dict()).tag(sync=True)
     values = traitlets.Dict().tag(sync=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from html import escape
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import pandas as pd
@@ -55,6 +55,7 @@ class RunTable(anywidget.AnyWidget):
 
     _esm = STATIC / "history.js"
     _css = STATIC / "history.css"
+    heard: ClassVar[tuple[str, ...]] = ("a", "b")
 
     rows = traitlets.List(traitlets.Dict()).tag(sync=True)
     scores = traitlets.Dict().tag(sync=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import traitlets
@@ -29,6 +29,11 @@ class ImagesWidget(anywidget.AnyWidget):
 
     _esm = STATIC / "images.js"
     _css = STATIC / "images.css"
+    heard: ClassVar[tuple[str, ...]] = (
+        "ranking",
+        "selected",
+        "retrain",
+    )
 
     content = traitlets.Dict().tag(sync=True)
     ranking = traitlets.Unicode("").tag(sync=True)

@@ -34,6 +34,7 @@ class NetworkWidget(anywidget.AnyWidget):
 
     _esm = STATIC / "layers.js"
     _css = STATIC / "layers.css"
+    heard: ClassVar[tuple[str, ...]] = ("view",)
 
     picture = traitlets.Dict().tag(sync=True)
     view = traitlets.Dict().tag(sync=True)

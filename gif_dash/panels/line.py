@@ -41,6 +41,8 @@ class LineWidget(anywidget.AnyWidget):
     _esm = STATIC / "line.js"
     _css = STATIC / "line.css"
 
+    heard: ClassVar[tuple[str, ...]] = ("state",)
+
     picture = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
     words = traitlets.Unicode("").tag(sync=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import traitlets
@@ -25,6 +25,7 @@ class Page(anywidget.AnyWidget):
 
     _esm = STATIC / "page.js"
     _css = STATIC / "page.css"
+    heard: ClassVar[tuple[str, ...]] = ("theme",)
 
     #: query string of the state shown, "?…"; the browser follows it without reloading
     query = traitlets.Unicode("").tag(sync=True)

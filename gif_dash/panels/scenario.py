@@ -8,7 +8,7 @@ from gif_dash import recorded
 from gif_dash.catalog import SCENARIOS
 from gif_dash.figures import recorded as recorded_words
 from gif_dash.panels.asking import Asking
-from gif_dash.panels.bars import Fold
+from gif_dash.panels.bars import Fold, html
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import Spec
@@ -87,7 +87,10 @@ class ScenarioPanel(JobPanel[S]):
     # --- pieces of a panel ------------------------------------------------------------------------------------------
 
     def _fold(self, title: str, build: Any, note: str) -> Fold:
-        return Fold(title, build, guard=self.guard, note=note)
+        def content() -> Any:
+            return build() if self.result is not None else html("")  # hidden until then, but a message may open it
+
+        return Fold(title, content, guard=self.guard, note=note)
 
     def _shown(self) -> Result:
         assert self.result is not None, "folds are hidden until there is a result"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import anywidget
 import numpy as np
@@ -45,11 +45,12 @@ class TakeHomeWidget(anywidget.AnyWidget):
 
     _esm = STATIC / "takehome.js"
     _css = STATIC / "takehome.css"
+    heard: ClassVar[tuple[str, ...]] = ("method", "at")
 
     methods = traitlets.List(traitlets.Dict()).tag(sync=True)
     method = traitlets.Unicode("").tag(sync=True)
     places = traitlets.List(traitlets.Dict()).tag(sync=True)
-    at = traitlets.Unicode("best").tag(sync=True)
+    at = traitlets.Enum(("best", "one", "marker"), "best").tag(sync=True)
     words = traitlets.Unicode("").tag(sync=True)
     code = traitlets.Unicode("").tag(sync=True)
     note = traitlets.Unicode(_NOTE).tag(sync=True)
@@ -62,6 +63,13 @@ class TakeHomeWidget(anywidget.AnyWidget):
         super().__init__()
         self._calls = {"save": on_save, "cancel": on_cancel}
         self.on_msg(self._message)
+
+    @traitlets.validate("method")
+    def _there(self, proposal: Any) -> str:
+        method: str = proposal["value"]
+        if method and method not in [choice["value"] for choice in self.methods]:
+            raise traitlets.TraitError("there is no such method")
+        return method
 
     def _message(self, _widget: Any, content: Any, _buffers: Any) -> None:
         call = self._calls.get(content.get("do", "")) if isinstance(content, dict) else None

@@ -91,6 +91,7 @@ class PlaneWidget(anywidget.AnyWidget):
 
     _esm = script("least.js", "solve.js", "points.js", "plane.js")
     _css = STATIC / "plane.css"
+    heard: ClassVar[tuple[str, ...]] = ("step", "playing", "hand", "feature")
 
     picture = traitlets.Dict().tag(sync=True)
     columns = traitlets.Bytes(b"").tag(sync=True)

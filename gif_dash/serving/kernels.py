@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+from collections import deque
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_client.session import utcnow
 from jupyter_core.utils import ensure_async
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
-from traitlets import default
+from traitlets import Integer, default
 
+from gif_dash.access import VISITORS
 from gif_dash.serving import first_visit
 
 #: A kernel draws and looks up; what computes is the worker. One thread each, so that visitors do not crowd it out.
@@ -19,6 +24,13 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEX
 
 #: Seconds between a visit and the start of the kernel for the next one.
 REFILL_DELAY = 5.0
+
+
+@dataclass(eq=False)
+class Place:
+    """A visitor's place, from the request of the page until its kernel is gone; which kernel that is shows later."""
+
+    kernel_id: str = ""
 
 
 class OwnKernelSpec(KernelSpecManager):
@@ -33,7 +45,14 @@ class VisitorKernels(AsyncMappingKernelManager):
     """Starts kernels with an environment of their own and keeps their chatter off the terminal.
 
     The server (`parent`) says what: `kernel_environment`, and `kernel_output`, a binary file or None for the terminal.
+
+    There are never more kernels than places and the pool's together, however fast pages are asked for: a place is taken
+    before anything is started, and becomes free when the kernel is gone.
     """
+
+    places = Integer(VISITORS, config=True, help="visitors at a time")
+    rest_after = Integer(0, config=True, help="seconds until an untouched page is put to rest; 0: never")
+    rest_warning = Integer(300, config=True, help="seconds before that, the page says so")
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
@@ -41,6 +60,8 @@ class VisitorKernels(AsyncMappingKernelManager):
         self._stopping = asyncio.Event()
         self._starting = 0
         self._ending: set[str] = set()
+        self._taken: list[Place] = []
+        self._rested: deque[str] = deque(maxlen=1000)
 
     async def start_kernel(self, **kwargs: Any) -> str:  # type: ignore[override]
         """Start a kernel; returns its id."""
@@ -59,6 +80,54 @@ class VisitorKernels(AsyncMappingKernelManager):
         finally:
             self._starting -= 1
         return kernel_id
+
+    # --- places -----------------------------------------------------------------------------------------------------
+
+    def take_place(self) -> Place | None:
+        """A place for one more visitor, or None if all are taken."""
+        self._taken = [place for place in self._taken if not place.kernel_id or place.kernel_id in self]
+        if len(self._taken) >= self.places:
+            return None
+        place = Place()
+        self._taken.append(place)
+        return place
+
+    def leave(self, place: Place) -> None:
+        """The visitor has got no kernel."""
+        if place in self._taken:
+            self._taken.remove(place)
+
+    # --- rest -------------------------------------------------------------------------------------------------------
+
+    def rest_left(self, kernel_id: str) -> float:
+        """Seconds until a kernel is ended because nobody touches its page; infinity where that does not happen."""
+        if self.rest_after <= 0 or kernel_id not in self:
+            return math.inf
+        kernel: Any = self.get_kernel(kernel_id)
+        if kernel.execution_state in ("busy", "starting") or not hasattr(kernel, "last_activity"):
+            return math.inf  # it waits for its visitor, or still makes the page
+        idle: float = (utcnow() - kernel.last_activity).total_seconds()
+        return self.rest_after - idle
+
+    def touch(self, kernel_id: str) -> None:
+        """Somebody is there."""
+        if kernel_id in self:
+            kernel: Any = self.get_kernel(kernel_id)
+            kernel.last_activity = utcnow()
+
+    def rested(self, kernel_id: str) -> bool:
+        """Whether it was ended because nobody touched its page."""
+        return kernel_id in self._rested
+
+    async def cull_kernel_if_idle(self, kernel_id: str) -> None:
+        """End a kernel whose page nobody touches; the class above ends those that no page is connected to."""
+        if self.rest_left(kernel_id) <= 0:
+            self._rested.append(kernel_id)
+            await self.free(kernel_id)
+        elif kernel_id in self:
+            await super().cull_kernel_if_idle(kernel_id)  # type: ignore[no-untyped-call]
+
+    # --- life and death ---------------------------------------------------------------------------------------------
 
     async def alive(self, kernel_id: str) -> bool:
         """Whether there is such a kernel and its process lives."""

@@ -10,14 +10,13 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import IO, Any
 
 import tornado.web
 import zmq
 from jupyter_server.base.handlers import FileFindHandler
-from jupyter_server.services.kernels.handlers import KernelHandler
 from jupyter_server.utils import url_path_join
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import PeriodicCallback
@@ -28,9 +27,21 @@ from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFile
 from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from voila.utils import create_include_assets_functions
 
+from gif_dash.access import IDLE_MINUTES, VISITORS
 from gif_dash.compute import folders
+from gif_dash.refusals import Refusals
 from gif_dash.serving.first_visit import FirstVisit
-from gif_dash.serving.handlers import FreeKernelHandler, LifeHandler, PageHandler, RefusalHandler, SecurityHeaders
+from gif_dash.serving.gate import LONGEST, GatedConnection
+from gif_dash.serving.handlers import (
+    FreeKernelHandler,
+    KernelThereHandler,
+    LifeHandler,
+    LoginHandler,
+    PageHandler,
+    RefusalHandler,
+    SecurityHeaders,
+    log_request,
+)
 from gif_dash.serving.kernels import OwnKernelSpec, VisitorKernels
 
 TEMPLATE = "gif-dash"
@@ -46,13 +57,28 @@ _EXTENSIONS = (
 _log = logging.getLogger("gif_dash.serving")
 
 
-def configuration(*, pool: int = 1, idle_timeout: int = 300, idle_interval: int = 30) -> Config:
+def configuration(
+    *,
+    pool: int = 1,
+    idle_timeout: int = 300,
+    idle_interval: int = 30,
+    visitors: int = VISITORS,
+    rest_after: int = int(60 * IDLE_MINUTES),
+    rest_warning: int = 300,
+    token: str = "",
+    password: str = "",
+) -> Config:
     """The settings of Voila and of the kernels.
 
     Args:
         pool: kernels kept ready for the next visitor; 0 starts each kernel at its request.
         idle_timeout: seconds without a message after which a kernel is freed that no open page is connected to.
         idle_interval: seconds between two looks for such kernels.
+        visitors: at a time; who comes then is told so.
+        rest_after: seconds without a touch after which an open page is put to rest; 0 for never.
+        rest_warning: seconds before that, the page says so.
+        token: that visitors must show, or empty.
+        password: that visitors must type, hashed as Jupyter does; or empty.
     """
     config = Config()
     voila = config.VoilaConfiguration
@@ -66,8 +92,16 @@ def configuration(*, pool: int = 1, idle_timeout: int = 300, idle_interval: int 
     voila.default_pool_size = pool
     voila.multi_kernel_manager_class = VisitorKernels
     voila.extension_allowlist = list(_EXTENSIONS)
+    # A cell may show late where many pages are made at once; after 4 s, the default, a page would stay empty.
+    config.VoilaExecutor.iopub_timeout = 120
     config.VoilaExecutor.cell_error_instruction = "The log, named in the terminal where gif-dash runs, says why."
     voila.kernel_spec_manager_class = OwnKernelSpec
+    config.Voila.kernel_websocket_connection_class = GatedConnection
+    config.VisitorKernels.allow_tracebacks = False  # they are for the log, not for the page
+    config.Voila.token = token
+    config.PasswordIdentityProvider.hashed_password = password
+    config.PasswordIdentityProvider.allow_password_change = False
+    config.PasswordIdentityProvider.cookie_options = {"samesite": "Lax"}
     if zmq.has("curve"):  # other users of the machine cannot listen in
         config.KernelManager.transport_encryption = "auto"
     # The one notebook is ours: no key for signing it needs to be kept in the user's folders.
@@ -76,6 +110,9 @@ def configuration(*, pool: int = 1, idle_timeout: int = 300, idle_interval: int 
     # A kernel that died would come back empty, behind a page that no longer fits it.
     config.AsyncIOLoopKernelManager.autorestart = False
     config.VoilaKernelManager.fill_delay = 0.0  # `VisitorKernels` waits by itself
+    config.VisitorKernels.places = visitors
+    config.VisitorKernels.rest_after = rest_after
+    config.VisitorKernels.rest_warning = rest_warning
     config.VisitorKernels.cull_idle_timeout = idle_timeout
     config.VisitorKernels.cull_interval = idle_interval
     config.VisitorKernels.cull_connected = False
@@ -88,12 +125,13 @@ class DashboardServer(Voila):  # type: ignore[misc]
     Attributes:
         kernel_environment: variables every kernel gets besides the server's own.
         kernel_output: binary file for what kernels print outside the page; None for the terminal.
+        refusals: what pages were not allowed to say to their kernels.
         known_hosts: host names the server answers to, besides loopback addresses.
     """
 
     name = "gif-dash"
 
-    def __init__(self, notebook: Path, sockets: list[socket.socket], config: Config) -> None:
+    def __init__(self, notebook: Path, sockets: list[socket.socket], config: Config, names: Iterable[str] = ()) -> None:
         address = sockets[0].getsockname()
         super().__init__(
             config=config,
@@ -106,10 +144,12 @@ class DashboardServer(Voila):  # type: ignore[misc]
             config_file_paths=[],  # a voila.json of the current folder or of the user is not for this server
         )
         self.sockets = sockets
-        self.kernel_environment: dict[str, str] = {"VOILA_APP_IP": f"[{self.ip}]" if ":" in self.ip else self.ip}
+        own: str = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address[0], address[0])  # by which kernels ask
+        self.kernel_environment: dict[str, str] = {"VOILA_APP_IP": f"[{own}]" if ":" in own else own}
         self.kernel_output: IO[bytes] | None = None
         self.first_visit = FirstVisit()
-        self.known_hosts: frozenset[str] = frozenset({"localhost"})
+        self.refusals = Refusals(_log)
+        self.known_hosts: frozenset[str] = frozenset({"localhost", *names})
         self.initialize([])
 
     def _configure_logging(self) -> None:
@@ -125,22 +165,26 @@ class DashboardServer(Voila):  # type: ignore[misc]
 
     def init_settings(self) -> dict[str, Any]:
         settings: dict[str, Any] = super().init_settings()
-        settings["allow_remote_access"] = False
+        # Routes are for known hosts only, see `_serve`; Jupyter's own check knows no addresses but those of loopback.
+        settings["allow_remote_access"] = len(self.known_hosts) > 1
+        settings["log_function"] = log_request
         settings["local_hostnames"] = sorted(self.known_hosts)
         settings["known_host"] = self.known_host
         settings["first_visit"] = self.first_visit
+        settings["refusals"] = self.refusals
+        settings["websocket_max_message_size"] = 2 * LONGEST  # what is longer ends the connection before it is read
         settings["default_handler_class"] = RefusalHandler
         return settings
 
     def init_handlers(self) -> list[Any]:
-        """The routes; what is not listed is refused. No files, no folder, no contents, no login while there is none."""
+        """The routes; what is not listed is refused. No files, no folder, no contents."""
 
         def at(pattern: str) -> str:
             joined: str = url_path_join(self.server_url, pattern)
             return joined
 
         handlers: list[Any] = [
-            (at(rf"/api/kernels/{_KERNEL_ID}"), KernelHandler),
+            (at(rf"/api/kernels/{_KERNEL_ID}"), KernelThereHandler),
             (at(rf"/api/kernels/{_KERNEL_ID}/channels"), VoilaKernelWebsocketHandler),
             (at(rf"/voila/templates/({TEMPLATE}/static/[^/]+)"), TemplateStaticFileHandler),
             (at(r"/voila/static/(.+)"), MultiStaticFileHandler, {"paths": self.static_paths}),
@@ -148,6 +192,8 @@ class DashboardServer(Voila):  # type: ignore[misc]
             (at(rf"/voila/api/shutdown/{_KERNEL_ID}"), FreeKernelHandler),
             (at(rf"/voila/api/life/{_KERNEL_ID}"), LifeHandler, {"kernels": self.kernel_manager}),
         ]
+        if self.identity_provider.auth_enabled:
+            handlers.append((at("/login"), LoginHandler))
         if self.voila_configuration.preheat_kernel:
             handlers.append((at(rf"/voila/query/{_KERNEL_ID}"), RequestInfoSocketHandler))
         page = {
@@ -195,9 +241,10 @@ class DashboardServer(Voila):  # type: ignore[misc]
             settings = self.init_settings()
             self.app = tornado.web.Application(**settings)
             self.app.transforms.append(SecurityHeaders)
-            names = "|".join(re.escape(name) for name in self.known_hosts)
-            self.app.add_handlers(rf"({names}|127\.\d+\.\d+\.\d+|\[::1\])$", self.init_handlers())
-            server = HTTPServer(self.app)
+            known = (f"[{name}]" if ":" in name else name for name in self.known_hosts)
+            names = "|".join(re.escape(name) for name in known)
+            self.app.add_handlers(rf"(?i:{names}|127\.\d+\.\d+\.\d+|\[::1\])$", self.init_handlers())
+            server = HTTPServer(self.app, xheaders=True)  # behind TLS of a proxy, cookies are for TLS only
             server.add_sockets(self.sockets)
             _log.info("serving %s at port %d", self.notebook_path, self.port)
             ready()

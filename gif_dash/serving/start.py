@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import os
 import socket
@@ -18,6 +17,7 @@ from typing import IO
 import click
 
 from gif_dash import resources
+from gif_dash.access import IDLE_MINUTES, LOOPBACK, VISITORS, Access
 from gif_dash.compute import paths
 from gif_dash.compute.dask_executor import Cluster
 from gif_dash.compute.limits import NO_LIMITS, Limits
@@ -28,7 +28,7 @@ _LOG_LIMIT = 2_000_000  #: bytes of an old log that a new run still appends to
 
 def serve(
     port: int = 8866,
-    host: str = "127.0.0.1",
+    access: Access = LOOPBACK,
     open_browser: bool = True,
     cache_dir: Path | str | None = None,
     data_dir: Path | str | None = None,
@@ -36,6 +36,8 @@ def serve(
     threads: int | None = None,
     cluster: Cluster | None = None,
     limits: Limits = NO_LIMITS,
+    visitors: int = VISITORS,
+    idle_minutes: float = IDLE_MINUTES,
     notebook: Path | None = None,
     query: str = "",
     first: Callable[[], None] | None = None,
@@ -44,7 +46,7 @@ def serve(
 
     Args:
         port: to listen on; 0 takes a free one.
-        host: a loopback address or ``localhost``.
+        access: where it listens, and who may come in.
         open_browser: open the page in a browser where there is one.
         cache_dir: checkpoints, results and the log; ``GIF_DASH_CACHE`` or the user's cache folder if None.
         data_dir: data sets; ``GIF_DASH_DATA`` or the user's data folder if None.
@@ -52,6 +54,8 @@ def serve(
         threads: of each worker's arithmetic; the machine's cores shared out if None.
         cluster: a Dask cluster whose workers compute, instead of some of our own.
         limits: on what a visitor may want.
+        visitors: at a time, each with a program of their own.
+        idle_minutes: without a touch after which an open page is put to rest; 0 for never.
         notebook: serve this notebook instead of the dashboard, and compute nothing.
         query: of the address that is printed and opened, with its question mark: what the page shows first.
         first: done before anything is started, as soon as the port is known to be free.
@@ -60,12 +64,13 @@ def serve(
         The exit code: 0 after an orderly stop.
 
     Raises:
-        click.ClickException: one sentence, if the port is in use or the host is not this machine.
+        click.ClickException: one sentence, if the port is in use, or anybody could come in.
     """
+    access.check()
     for variable, folder in (("GIF_DASH_CACHE", cache_dir), ("GIF_DASH_DATA", data_dir)):
         if folder is not None:
             os.environ[variable] = str(Path(folder).expanduser().resolve())
-    sockets = listen(port, host)  # before anything that takes time: a port in use is said at once
+    sockets = listen(port, access.host)  # before anything that takes time: a port in use is said at once
     if first is not None:
         first()
     with ExitStack() as stack:
@@ -81,7 +86,14 @@ def serve(
         sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
         from gif_dash.serving.server import DashboardServer, configuration
 
-        server = DashboardServer(notebook or resources.notebook("dashboard"), sockets, configuration())
+        settings = configuration(
+            visitors=visitors,
+            rest_after=round(60 * idle_minutes),
+            rest_warning=min(300, round(30 * idle_minutes)),
+            token=access.token,
+            password=access.password,
+        )
+        server = DashboardServer(notebook or resources.notebook("dashboard"), sockets, settings, access.names)
         server.kernel_output = output
         warning = ""
         if notebook is None:
@@ -97,8 +109,7 @@ def serve(
             )
             server.kernel_environment.update(compute.environment)
             warning = compute.store.warning
-        address = sockets[0].getsockname()
-        url = f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}:{address[1]}/{query}"
+        url = f"http://{_shown(access, sockets[0])}:{sockets[0].getsockname()[1]}/{query}"
 
         def ready() -> None:
             click.echo(f"gif_dash is at {url}")
@@ -115,31 +126,30 @@ def serve(
     return 0
 
 
+def _shown(access: Access, bound: socket.socket) -> str:
+    """The host of the address that is printed."""
+    if not access.loopback:
+        return access.shown
+    host: str = bound.getsockname()[0]
+    return f"[{host}]" if ":" in host else host
+
+
 def listen(port: int, host: str) -> list[socket.socket]:
-    """Sockets that listen on a loopback address.
+    """Sockets that listen at an address.
 
     Raises:
-        click.ClickException: one sentence, if the port is in use or the host is not this machine.
+        click.ClickException: one sentence, if the port is in use or there is no such address.
     """
     from tornado.netutil import bind_sockets
 
     name = host.strip("[]")
-    try:
-        loopback = ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        loopback = name == "localhost"
-    if not loopback:
-        raise click.ClickException(
-            f"--host {host}: gif-dash serves this machine only (127.0.0.1, ::1 or localhost); from elsewhere use a "
-            f"tunnel, such as ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
-        )
     try:
         return bind_sockets(port, name)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             other = port + 1 if port < 65535 else port - 1
             raise click.ClickException(f"port {port} is in use; choose another, such as --port {other}") from None
-        raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        raise click.ClickException(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 
 
 def has_browser() -> bool:

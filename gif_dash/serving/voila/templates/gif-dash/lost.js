@@ -3,6 +3,9 @@
 (() => {
   const KEPT = "the settings stay, and finished results are stored.";
   const ENDED = `The program behind this page has ended, so its controls no longer answer. Reload to go on: ${KEPT}`;
+  const RESTED = `Nobody touched this page for a long time, so it was put to rest. Reload it as it was: ${KEPT}`;
+  const resting = (minutes) =>
+    `Nobody has touched this page for a while. In ${minutes === "1" ? "a minute" : `${minutes} minutes`} it will be put to rest, so that others find a place.`;
   const CUT = `The connection was cut for too long, so the controls no longer answer. Reload to go on: ${KEPT}`;
   const SILENT = `gif-dash does not answer: it was stopped, or the connection is cut. This page keeps trying; ${KEPT}`;
   const AGAIN = 2000; // milliseconds between two attempts to reach the server
@@ -22,14 +25,14 @@
   };
   const connected = () => channels === null || channels.readyState === Plain.OPEN;
 
-  const tell = (text, reload = false) => {
+  const tell = (text, name = "", act = () => location.reload()) => {
     const box = document.getElementById("gd-lost");
     if (box.hidden === !text && box.dataset.text === text) return;
     box.dataset.text = text;
     box.replaceChildren(Object.assign(document.createElement("span"), { textContent: text }));
-    if (reload) {
-      const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Reload" });
-      button.addEventListener("click", () => location.reload());
+    if (name) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+      button.addEventListener("click", act);
       box.append(button);
     }
     box.hidden = !text;
@@ -43,20 +46,29 @@
     const address = new URL(`${base}voila/api/life/${JSON.parse(config.textContent).kernelId}`, location);
     address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     let missed = 0;
+    let idle = false;
     const listen = () => {
       const socket = new Plain(address);
       let over = false;
       socket.onmessage = ({ data }) => {
-        if (data === "ended") {
+        const [word, minutes] = data.split(" ");
+        if (word === "ended" || word === "rested") {
           over = true;
-          tell(ENDED, true);
+          tell(word === "rested" ? RESTED : ENDED, "Reload");
+        } else if (word === "idle") {
+          idle = true;
+          missed = 0;
+          tell(resting(minutes), "Stay", () => socket.send("stay"));
+        } else if (idle) {
+          idle = false;
+          tell("");
         } else if (missed) {
           missed = 0;
           const well = () => tell("");
           if (connected()) well();
           else {
             opened.push(well);
-            setTimeout(() => connected() || over || missed || tell(CUT, true), PATIENCE);
+            setTimeout(() => connected() || over || missed || tell(CUT, "Reload"), PATIENCE);
           }
         }
       };
