@@ -7,7 +7,7 @@ const PICTURE_MARGIN = 16;
 const PICTURE_SCALE = 2; // pixels of a PNG for one of the page
 /** What is for hands, or for reading beside the picture. */
 const NOT_DRAWN =
-  "input, select, textarea, output, script, style, .gd-button:not(:has(.gd-network-who)), .gd-toggle, .gd-scrub, .gd-stops, .gd-player, .gd-tip, .gd-readout, .gd-cells-head, .gd-network-head, .gd-cells-note, .gd-help, .gd-tray, .gd-fold, .gd-words, .gd-line-bar, .gd-line-readout, .gd-line-live, .gd-line-equation, [hidden]";
+  "input, select, textarea, output, script, style, .gd-button:not(:has(.gd-network-who)), .gd-toggle, .gd-scrub, .gd-stops, .gd-player, .gd-tip, .gd-readout, .gd-cells-head, .gd-network-head, .gd-cells-note, .gd-help, .gd-strip, .gd-tray, .gd-fold, .gd-words, .gd-line-bar, .gd-line-readout, .gd-line-live, .gd-line-equation, [hidden]";
 const SHAPE_STYLES = [
   "fill", "fill-opacity", "fill-rule", "stroke", "stroke-width", "stroke-opacity", "stroke-dasharray", "stroke-dashoffset", "stroke-linecap",
   "stroke-linejoin", "stroke-miterlimit", "paint-order",
