@@ -11,7 +11,7 @@ import pandas as pd
 
 from gif_dash.figures.export import standalone_html
 from gif_dash.figures.tables import duration
-from gif_dash.panels.bars import RunBar, ShareBar, column, html
+from gif_dash.panels.bars import Fold, RunBar, ShareBar, column, html
 from gif_dash.panels.form import Form
 from gif_dash.panels.page import Page
 from gif_dash.panels.ticker import Reporter, Ticker
@@ -197,6 +197,10 @@ class Panel(Generic[S]):
         return RunBar(lambda: None, lambda: None, can_run=False)
 
 
+class NothingShown(Exception):
+    """There is no answer on the screen yet."""
+
+
 class JobPanel(Panel[S]):
     """A panel whose answers take longer than a blink: asked of the compute side, followed as they grow, cancellable.
 
@@ -211,6 +215,29 @@ class JobPanel(Panel[S]):
         self.waits = False  #: for Run, also with the first question
         self._version = -1
         super().__init__(context)
+
+    # --- pieces of a panel ------------------------------------------------------------------------------------------
+
+    def _fold(self, title: str, build: Callable[[], ipywidgets.Widget], note: str = "") -> Fold:
+        """A fold; one about an answer stays empty as long as there is none (hidden, but a message may open it)."""
+
+        def content() -> ipywidgets.Widget:
+            try:
+                return build()
+            except NothingShown:
+                return html("")
+
+        return Fold(title, content, guard=self.guard, note=note)
+
+    def _shown(self) -> Result:
+        """The answer on the screen.
+
+        Raises:
+            NothingShown: there is none.
+        """
+        if self.result is None:
+            raise NothingShown
+        return self.result
 
     # --- what a panel writes ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from gif_dash.figures import fading as pictures
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.bars import Fold, column, html
+from gif_dash.panels.bars import column, html
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.swept import position
@@ -77,13 +77,9 @@ class FadingPanel(JobPanel[FadingSpec]):
 
     def build(self) -> Sequence[ipywidgets.Widget]:
         self.words = html("", "gd-verdicts")
-        self.numbers = Fold(
-            "Numbers", lambda: html(pictures.means_html(self._shown())), guard=self.guard, note="some of the steps"
-        )
+        self.numbers = self._fold("Numbers", lambda: html(pictures.means_html(self._shown())), "some of the steps")
         self.numbers.add_class("gd-hidden")
-        about = Fold(
-            "About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="what is compared, choices"
-        )
+        about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "what is compared, choices")
         self.chart.draw(pictures.curves(EMPTY, self.spec.model_dump()))
         return (column(self.chart, self.words, classes=("gd-results",)), self.numbers, about)
 
@@ -114,10 +110,6 @@ class FadingPanel(JobPanel[FadingSpec]):
 
     def _draw(self, chart: Chart, previous: Chart | None) -> None:
         self.chart.draw(chart.with_ghosts_of(previous))
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     def export_figures(self) -> Sequence[go.Figure]:
         return pictures.figures(self._shown())

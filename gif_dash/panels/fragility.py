@@ -11,7 +11,7 @@ import pandas as pd
 from gif_dash.figures import fragility as pictures
 from gif_dash.figures import fragility_words as words
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.bars import Fold, column, html
+from gif_dash.panels.bars import column, html
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.fragility_about import ABOUT
@@ -142,13 +142,6 @@ class FragilityPanel(JobPanel[FragilitySpec]):
 
     def _show_scatter(self, result: Result) -> None:
         self.scatter.html = pictures.scatter_html(result, pictures.nearest_value(result.spec, self.chart.position))
-
-    def _fold(self, title: str, build: Any, note: str) -> Fold:
-        return Fold(title, build, guard=self.guard, note=note)
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     # --- ways out ---------------------------------------------------------------------------------------------------
 

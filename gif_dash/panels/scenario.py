@@ -8,7 +8,6 @@ from gif_dash import recorded
 from gif_dash.catalog import SCENARIOS
 from gif_dash.figures import recorded as recorded_words
 from gif_dash.panels.asking import Asking
-from gif_dash.panels.bars import Fold, html
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import Spec
@@ -83,18 +82,6 @@ class ScenarioPanel(JobPanel[S]):
         command = offer.command if offer is not None else ""
         told = shown is not None or bool(questions)
         self.recorded.html = recorded_words.note(questions, shown, self.spec, command) if told else ""
-
-    # --- pieces of a panel ------------------------------------------------------------------------------------------
-
-    def _fold(self, title: str, build: Any, note: str) -> Fold:
-        def content() -> Any:
-            return build() if self.result is not None else html("")  # hidden until then, but a message may open it
-
-        return Fold(title, content, guard=self.guard, note=note)
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     # --- running ----------------------------------------------------------------------------------------------------
 

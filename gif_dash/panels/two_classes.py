@@ -10,7 +10,7 @@ import pandas as pd
 
 from gif_dash.figures import two_classes as pictures
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.bars import Fold, html
+from gif_dash.panels.bars import html
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.images import ImagesWidget
@@ -103,22 +103,20 @@ class TwoClassesPanel(JobPanel[TwoClassesSpec]):
         self.table = html("", "gd-scores")
         self.scatter = html("", "gd-scores")
         self.folds = (
-            Fold(
+            self._fold(
                 "The images left out as a table",
                 lambda: html(pictures.truth_html(self._shown())),
-                guard=self.guard,
-                note="predicted and actual changes",
+                "predicted and actual changes",
             ),
-            Fold(
+            self._fold(
                 "The images shown as a table",
                 lambda: html(pictures.scores_html(self._shown(), self.ranking)),
-                guard=self.guard,
-                note="by the solver chosen above them; the CSV export has the solvers, the HTML all",
+                "by the solver chosen above them; the CSV export has the solvers, the HTML all",
             ),
         )
         for fold in self.folds:
             fold.add_class("gd-hidden")
-        about = Fold("About this panel", lambda: html(ABOUT, "gd-about"), guard=self.guard, note="equations, choices")
+        about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "equations, choices")
         self.chart.draw(pictures.curves(EMPTY, EMPTY))
         return (
             self.missing,
@@ -136,10 +134,6 @@ class TwoClassesPanel(JobPanel[TwoClassesSpec]):
         """The solver whose images are shown."""
         known = [str(key) for key in dict.fromkeys(self._shown().tables["shown"]["ranking"])]
         return self.images.ranking if self.images.ranking in known or not known else known[0]
-
-    def _shown(self) -> Result:
-        assert self.result is not None, "folds are hidden until there is a result"
-        return self.result
 
     def show_partial(self, tables: Mapping[str, pd.DataFrame]) -> None:
         if self.running is None:
