@@ -166,13 +166,8 @@ def test_points_changed_by_hand_come_back_with_the_link(visit: Any, dashboard: A
     page.wait_for_function("location.search.includes('edits=')")
     page.wait_for_timeout(300)  # the picture of the change before is in its place
     x, y = page.evaluate(
-<<<<<<< HEAD
-        "() => { const hit = document.querySelectorAll('.gd-point')[2].querySelector('.gd-hit');"
-        " const box = hit.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2]; }"
-=======
         "() => { const box = document.querySelectorAll('.gd-point .gd-hit')[2].getBoundingClientRect();"
         " return [box.x + box.width / 2, box.y + box.height / 2]; }"
->>>>>>> toy
     )
     page.mouse.move(x, y)
     page.mouse.down()
