@@ -175,8 +175,8 @@ def _plot(
         drawn = np.random.default_rng(0).choice(others, max(0, min(len(others), POINTS - len(kept))), replace=False)
         chosen = np.sort(np.concatenate([kept, drawn]))
     part = scores.iloc[chosen]
-    known = [] if before is None else [key for key in names if key in before]
-    ghosts = {key: [_finite(value) for value in before[key].iloc[chosen]] for key in known}
+    earlier = pd.DataFrame() if before is None else before.iloc[chosen]
+    ghosts = {key: [_finite(value) for value in earlier[key]] for key in names if key in earlier}
     return {
         "index": [int(index) for index in part["train_index"]],
         "title": [_says(classes, row) for row in part[["label", "predicted"]].to_dict("records")],
