@@ -602,7 +602,9 @@ def _fragility() -> Section:
     return Section(
         "Influence in deep networks is fragile (Basu et al. 2021)",
         published.FRAGILITY_SETTING,
-        command="gif-dash run fragility" if known else "",
+        command="gif-dash run fragility --data mnist --vary weight-decay --values 0,0.001 --hessians exact,sample"
+        if known
+        else "",
         tables=(
             _table(("Pearson, with decay", "Spearman, with decay", "Pearson, without", "Spearman, without"), rows),
         ),

@@ -184,7 +184,7 @@ def published_html(result: Result) -> str:
         rows.append({**here, "pearson": ours["pearson"], "spearman": ours["spearman"]})
     return html_table(
         pd.DataFrame(rows)[["who", "network", "decay", "pearson", "spearman"]],
-        caption=f"Published: {published.FRAGILITY_SETTING}. Of Iris figures are published, no numbers",
+        caption=f"Published: {published.FRAGILITY_SETTING}. Of Iris no numbers are at hand",
         row_header="network",
         titles={
             "who": "",

@@ -22,7 +22,7 @@ alike, so that the correlations hardly see it; the norms do.</p>
 <li>Iris: 120 flowers for training, 30 for testing, features standardised; hidden units ReLU, gradient descent with
 momentum .9 and rate .1, float64. The paper's split, activation and optimizer are not known to us.</li>
 <li>Damping .001·σ_max by default, chosen beforehand; “damping” can be what varies, 0 included.</li>
-<li>Several networks per setting, from different initialisations; the paper's figures show no spread.</li>
+<li>Several networks per setting, from different initialisations.</li>
 <li>The test example of the highest loss is another one for every network.</li>
 <li>MNIST: a CNN of 2,538 parameters (the paper's has 2,600) on 6,000 images, batches of 100 in an order that all
 retrainings share; MINRES in the place of the matrix. It takes many minutes, so only the command computes it.</li>
