@@ -170,9 +170,7 @@ class Crowd:
     def _own(self) -> list[Row]:
         busy = self._busy()
         self._load(f"tab=removal&{SMALL}", REMOVAL)
-        rows = self._times(
-            "link to one's own answer", [page.evaluate("window.seen") / 1000 for page in self.pages], "s"
-        )
+        rows = self._times("link to one's own answer", self._seen(REMOVAL), "s")
         self._own_seeds("removal")
         return [*rows, *self._used("own answers", busy)]
 
