@@ -17,6 +17,7 @@ from typing import IO, Any
 import tornado.web
 import zmq
 from jupyter_server.base.handlers import FileFindHandler
+from jupyter_server.services.kernels.websocket import KernelWebsocketHandler
 from jupyter_server.utils import url_path_join
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import PeriodicCallback
@@ -24,7 +25,6 @@ from traitlets.config import Config
 from voila.app import Voila
 from voila.request_info_handler import RequestInfoSocketHandler
 from voila.static_file_handler import MultiStaticFileHandler, TemplateStaticFileHandler
-from voila.tornado.kernel_websocket_handler import VoilaKernelWebsocketHandler
 from voila.utils import create_include_assets_functions
 
 from gif_dash.access import IDLE_MINUTES, VISITORS
@@ -185,7 +185,8 @@ class DashboardServer(Voila):  # type: ignore[misc]
 
         handlers: list[Any] = [
             (at(rf"/api/kernels/{_KERNEL_ID}"), KernelThereHandler),
-            (at(rf"/api/kernels/{_KERNEL_ID}/channels"), VoilaKernelWebsocketHandler),
+            # Voila's own looks into binary messages of one spelling only, and of the other it never comes to an end
+            (at(rf"/api/kernels/{_KERNEL_ID}/channels"), KernelWebsocketHandler),
             (at(rf"/voila/templates/({TEMPLATE}/static/[^/]+)"), TemplateStaticFileHandler),
             (at(r"/voila/static/(.+)"), MultiStaticFileHandler, {"paths": self.static_paths}),
             (at(r"/voila/labextensions/(.+)"), FileFindHandler, {"path": self.labextensions_path}),

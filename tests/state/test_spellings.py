@@ -118,7 +118,7 @@ def test_yaml_as_people_type_it() -> None:
     [
         ("", "setting: value"),
         ("- removal", "setting: value"),
-        ("experiment: nonsense", "choose from toy, removal"),
+        ("experiment: nonsense", "choose from toy, line, removal"),
         ("mr: 5", "choose from"),
         ("experiment: removal\nmr: 500", "above 0 up to 100"),
         ("experiment: removal\ncolour: red", "no setting named 'colour'"),
