@@ -89,6 +89,7 @@ class Guide:
         """Back to the dashboard with all its controls; the view stays as it is."""
         if self.script is None:
             return
+        self.show()  # of the step that the person has just turned to, which may still be waiting for its beat
         left, self.script = self.script.name, None
         with self.card.hold_sync():
             self.card.lesson, self.card.left = {}, left

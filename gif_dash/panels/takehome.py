@@ -67,7 +67,8 @@ class TakeHomeWidget(anywidget.AnyWidget):
     @traitlets.validate("method")
     def _there(self, proposal: Any) -> str:
         method: str = proposal["value"]
-        if method and method not in [choice["value"] for choice in self.methods]:
+        known = [choice["value"] for choice in self.methods] or [""]  # nothing to choose from yet
+        if method not in known:
             raise traitlets.TraitError("there is no such method")
         return method
 

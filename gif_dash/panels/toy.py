@@ -186,10 +186,11 @@ class ToyPanel(Panel[ToySpec]):
 
     def _changed(self) -> None:
         """Changes by hand that other settings leave no room for are dropped."""
+        super()._changed()
         try:
-            super()._changed()
-        finally:
-            if "edits" in self.form.errors and self.form.values["edits"]:
+            ToySpec.parse(self.form.values)
+        except SpecError as error:
+            if error.field == "edits":
                 self.form.set(edits=[])
 
     def _by_hand(self) -> None:

@@ -90,7 +90,7 @@ def test_the_login_page_lets_in(browser: Any, tmp_path: Path) -> None:
         assert "seed=4" in page.url
         assert "correct" not in page.content()
         page.get_by_role("slider", name="Noise", exact=True).press("ArrowRight")
-        until(lambda: "noise=" in page.url, 20, "the page is alive")
+        page.wait_for_function("location.search.includes('noise=')")  # the page is alive
         visitor.context.close()
         assert [text for text in visitor.complaints if "401" not in text] == []
     finally:

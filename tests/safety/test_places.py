@@ -94,7 +94,7 @@ def test_who_leaves_before_the_page_is_there_takes_no_place(small: Served) -> No
 
 
 def test_an_untouched_page_is_warned_then_put_to_rest(tmp_path: Path) -> None:
-    served = start_plain(tmp_path, "1", pool=0, rest_after=4, rest_warning=3, idle_interval=1)
+    served = start_plain(tmp_path, "1", pool=0, rest_after=8, rest_warning=5, idle_interval=1)
     try:
         kernel = kernel_of(ask(served, "/")[2])
 
