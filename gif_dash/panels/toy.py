@@ -49,7 +49,7 @@ def script(*names: str) -> str:
 
 
 class PresetRow(anywidget.AnyWidget):
-    """The lessons: a button for each, and what the one that is set teaches.
+    """The presets: a button for each, and what the one that is set teaches.
 
     Attributes:
         presets: name, title, teaches and look of each.
@@ -133,7 +133,7 @@ class ToyPanel(Panel[ToySpec]):
     title = "Toy"
     intro = (
         "A linear model is fitted to points of which some are outliers. These are removed, but only two of its six "
-        "parameters may change: where should they go? Press Play, choose a lesson, or drag a point of the data."
+        "parameters may change: where should they go? Press Play, choose a preset, or drag a point of the data."
     )
     overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "first": {"kind": "toggle", "choices": WEIGHTS},
@@ -158,7 +158,7 @@ class ToyPanel(Panel[ToySpec]):
         return (self.presets, *super().controls())
 
     def choose(self, name: str) -> None:
-        """Take the settings of a lesson; nothing that was changed by hand stays."""
+        """Take the settings of a preset; nothing that was changed by hand stays."""
         preset = next((each for each in PRESETS if each.name == name), None)
         if preset is None:
             return

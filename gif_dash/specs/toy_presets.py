@@ -9,7 +9,7 @@ from gif_dash.specs.toy import ToySpec
 
 @dataclass(frozen=True)
 class Preset:
-    """One lesson.
+    """One preset.
 
     Attributes:
         name: identifier.
