@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 from urllib.parse import urlencode
 
 from gif_dash import catalog
@@ -79,11 +79,17 @@ def from_query(spec: type[S], query: Mapping[str, str]) -> tuple[S, list[str]]:
                 values = {}
 
 
+def _choices(spec: type[Spec], name: str) -> tuple[Any, ...]:
+    """What the entries of a list may be, if they are among a few words; else nothing."""
+    entries = get_args(spec.model_fields[name].annotation)
+    return get_args(entries[0]) if entries else ()
+
+
 def parse_text(spec: type[Spec], name: str, text: str) -> Any:
     """What a person typed for a field, ready for validation: lists are split at commas."""
     if is_list(spec, name):
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        return [] if parts == [NONE] else parts
+        return [] if parts == [NONE] and NONE not in _choices(spec, name) else parts
     return text
 
 

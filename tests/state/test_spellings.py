@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import gif_dash
 from gif_dash import catalog, cli, spelling
-from gif_dash.specs import RemovalSpec, Spec, SpecError
+from gif_dash.specs import FadingSpec, LineSpec, RemovalSpec, Spec, SpecError
+from gif_dash.spelling import from_query, parse_text, to_query
 
 KINDS: list[type[Spec]] = [catalog.resolve(entry.spec) for entry in catalog.EXPERIMENTS.values()]
 
@@ -172,3 +173,10 @@ def test_flags_come_before_the_file(asked: list[Spec], tmp_path: Path) -> None:
     CliRunner().invoke(cli.main, ["run", "removal", "--spec", str(file), "--mr", "7"])
     CliRunner().invoke(cli.main, ["run", "--spec", str(file), "--seed", "5"])
     assert asked == [RemovalSpec(mr=7, seed=4), RemovalSpec(mr=30, seed=5)]
+
+
+def test_none_is_an_empty_list_except_where_it_is_a_choice() -> None:
+    assert parse_text(RemovalSpec, "forget_classes", "none") == []
+    assert parse_text(FadingSpec, "noises", "none") == ["none"]
+    for spec in (FadingSpec(noises=("none",)), LineSpec(outliers=())):
+        assert from_query(type(spec), to_query(spec)) == (spec, [])
