@@ -22,7 +22,7 @@ def page() -> str:
 
 def test_every_option_exists(page: str) -> None:
     known = {name for parameter in main.commands["serve"].params for name in parameter.opts}
-    other = {"--create-home", "--no-cache-dir", "--visitors"}  # of useradd and pip, in the container's file; of bench
+    other = {"--create-home", "--no-cache-dir"}  # of useradd and pip, in the container's file
     named = set(re.findall(r"--[a-z][a-z-]+", page))
     assert len(named) > 10
     assert named - known == other
