@@ -168,14 +168,8 @@ class AttributionPanel(ScenarioPanel[AttributionSpec]):
         self.state_changed()
 
     def _query(self, index: int) -> None:
-        """Another test image: looked up, or computed at once."""
-        self.form.set(test_index=index)
-        self.context.ticker.soon(self._ask)
-
-    def _ask(self) -> None:
-        self._changed()
-        if self.running != self.spec and (self.result is None or self.shown_spec() != self.spec):
-            self.run()
+        """Another test image."""
+        self.ask(test_index=index)
 
     # --- removing images --------------------------------------------------------------------------------------------
 

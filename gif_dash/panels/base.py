@@ -239,6 +239,16 @@ class JobPanel(Panel[S]):
             raise NothingShown
         return self.result
 
+    def ask(self, **values: Any) -> None:
+        """Another question, by a press on the picture: looked up, or computed at once."""
+        self.form.set(**values)
+        self.context.ticker.soon(self._ask)
+
+    def _ask(self) -> None:
+        self._changed()
+        if self.running != self.spec and (self.result is None or self.shown_spec() != self.spec):
+            self.run()
+
     # --- what a panel writes ---------------------------------------------------------------------------------------
 
     def show_result(self, result: Result) -> None:
