@@ -38,7 +38,7 @@ RESNET18 = {
 }
 VGG11 = {
     "short": Recipe(
-        "sgd", lr=0.05, epochs=12, batch=128, weight_decay=5e-4, warmup=0.15, nesterov=True, augment="flip-crop"
+        "sgd", lr=0.05, epochs=8, batch=128, weight_decay=5e-4, warmup=0.15, nesterov=True, augment="flip-crop"
     ),
     "full": Recipe("sgd", lr=0.05, epochs=60, batch=128, weight_decay=5e-4, nesterov=True, augment="flip-crop"),
 }
