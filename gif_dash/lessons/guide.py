@@ -31,11 +31,13 @@ class LessonCard(anywidget.AnyWidget):
         revealed: whether the answer to its question is shown.
         listed: whether the lessons are offered at length.
         left: name of the lesson that was left for all controls; offered to go back to.
+        asked: what a press on a link or button wants: ``do`` (start, back, leave or list), ``name`` of a lesson, and a
+            ``count`` that makes the same wish another value.
     """
 
     _esm = STATIC / "lesson.js"
     _css = STATIC / "lesson.css"
-    heard: ClassVar[tuple[str, ...]] = ("step", "revealed")
+    heard: ClassVar[tuple[str, ...]] = ("step", "revealed", "asked")
 
     offers = traitlets.List(traitlets.Dict()).tag(sync=True)
     lesson = traitlets.Dict().tag(sync=True)
@@ -43,15 +45,16 @@ class LessonCard(anywidget.AnyWidget):
     revealed = traitlets.Bool(False).tag(sync=True)
     listed = traitlets.Bool(False).tag(sync=True)
     left = traitlets.Unicode("").tag(sync=True)
+    asked = traitlets.Dict().tag(sync=True)
 
-    def __init__(self, on_message: Callable[[str, str], object]) -> None:
+    def __init__(self, on_wish: Callable[[str, str], object]) -> None:
         super().__init__(
             offers=[
                 {"name": one.name, "title": one.title, "minutes": one.minutes, "summary": one.summary}
                 for one in scripts().values()
             ]
         )
-        self.on_msg(lambda _widget, content, _buffers: on_message(str(content.get("do")), str(content.get("name", ""))))
+        self.observe(lambda _change: on_wish(str(self.asked.get("do")), str(self.asked.get("name", ""))), "asked")
 
 
 class Guide:

@@ -697,13 +697,13 @@ def test_the_edited_network_works_in_plain_torch(tmp_path: Path, say: Callable[.
 
 def test_flags_bring_their_scenario(tmp_path: Path, say: Callable[..., tuple[int, str]]) -> None:
     make(tmp_path / "shades")
-    (tmp_path / "mine.py").write_text(ADDED + OWN)
-    code, words = say("scenarios", "--folder", "shades", "--image-size", "12", "--add", "mine:two_clouds")
+    (tmp_path / "clouds.py").write_text(ADDED + OWN)
+    code, words = say("scenarios", "--folder", "shades", "--image-size", "12", "--add", "clouds:two_clouds")
     assert code == 0, words
     assert "--image-size 12" in words
     assert "two-clouds" in words
     assert os.environ["PYTHONPATH"] == str(tmp_path)  # for the worker processes
-    code, words = say("prepare", "--folder", "shades", "--network", "mine:named")
+    code, words = say("prepare", "--folder", "shades", "--network", "clouds:named")
     assert code == 0, words
     assert "classes 0 class-00, 1 class-01, 2 class-02" in words
     assert "folder is ready" in words

@@ -22,6 +22,12 @@ function render({ model, el }) {
   const revealed = new Set(); // "lesson step"
   const key = (step = model.get("step")) => `${model.get("lesson").name} ${step}`;
 
+  /** Asks for something as a value, not as a message: a message overtakes values that wait, the step among them. */
+  const ask = (what, name = "") => {
+    model.set("asked", { do: what, name, count: (model.get("asked").count ?? 0) + 1 });
+    model.save_changes();
+  };
+
   const button = (text, className, click) => {
     const made = make("button", `gd-button ${className}`, { type: "button" }, text);
     made.addEventListener("click", click);
@@ -33,7 +39,7 @@ function render({ model, el }) {
     made.addEventListener("click", (event) => {
       if (event.ctrlKey || event.metaKey || event.shiftKey) return;
       event.preventDefault();
-      model.send({ do: "start", name });
+      ask("start", name);
     });
     return made;
   };
@@ -44,7 +50,7 @@ function render({ model, el }) {
     const row = make("nav", "gd-lesson-row", { "aria-label": "Lessons" }, make("span", "gd-muted", {}, "Lessons:"));
     for (const one of model.get("offers")) row.append(link(one.name, one.title));
     const left = model.get("offers").find((one) => one.name === model.get("left"));
-    if (left) row.append(button(`Back to “${left.title}”`, "gd-quiet", () => model.send({ do: "back", name: left.name })));
+    if (left) row.append(button(`Back to “${left.title}”`, "gd-quiet", () => ask("back", left.name)));
     el.replaceChildren(row);
   }
 
@@ -150,8 +156,8 @@ function render({ model, el }) {
     if (step.question) body.push(question(step));
     if (last && tally()) body.push(make("p", "gd-tally", {}, tally()));
     const out = make("div", "gd-lesson-out", {},
-      button("All controls", "gd-quiet", () => model.send({ do: "leave" })),
-      button("Other lessons", "gd-quiet", () => model.send({ do: "list" })),
+      button("All controls", "gd-quiet", () => ask("leave")),
+      button("Other lessons", "gd-quiet", () => ask("list")),
     );
     out.firstChild.title = "leave the lesson and go on with this view: all settings, links, tables, Python lines";
     el.replaceChildren(head, progress, ...body, way, out);
