@@ -32,8 +32,8 @@ from gif_dash.compute.store import Store
 from gif_dash.results import Result
 
 GROUP = "load"
-#: Milliseconds to wait for a page or an answer.
-LONG = 1_800_000
+#: Milliseconds to wait for a page or an answer; twenty of them share this machine with their browsers.
+LONG = 900_000
 #: Seconds between two presses of a visitor.
 THINK = 1.0
 #: A class removal that a worker answers in about a second: little of everything.
@@ -41,14 +41,14 @@ SMALL = "curvature-samples=64&forget-samples=64&sweep-samples=60&iterations=1"
 #: Presses the slider's key some times; milliseconds from each to the redrawn curves, or -1 where nothing was drawn.
 PRESS = """
 ([times, pause]) => {
-  const slider = document.querySelector('.gd-panel-0 input[type="range"]');
-  const drawn = () => document.querySelector(".gd-panel-0 .gd-plane path.gd-way")?.getAttribute("d");
+  const slider = document.querySelector('.gd-place:not(.gd-hidden) input[type="range"]');
+  const drawn = () => document.querySelector(".gd-place:not(.gd-hidden) .gd-plane path.gd-way")?.getAttribute("d");
   const once = () => new Promise((done) => {
     const before = drawn(), begin = performance.now();
     const over = (value) => { watch.disconnect(); clearTimeout(late); done(value); };
     const watch = new MutationObserver(() => drawn() !== before && over(performance.now() - begin));
     const late = setTimeout(() => over(-1), 60000);
-    watch.observe(document.querySelector(".gd-panel-0"), { subtree: true, childList: true, attributes: true });
+    watch.observe(document.querySelector(".gd-place:not(.gd-hidden)"), { subtree: true, childList: true, attributes: true });
     slider.stepUp();
     slider.dispatchEvent(new Event("input", { bubbles: true }));
   });
@@ -81,8 +81,8 @@ SEEN = """
     .observe(document, { childList: true, subtree: true });
 }
 """
-TOY = ".gd-panel-0 .gd-plane path.gd-way"
-REMOVAL = ".gd-panel-1 .gd-chart .gd-line"
+TOY = ".gd-place:not(.gd-hidden) .gd-plane path.gd-way"
+REMOVAL = ".gd-place:not(.gd-hidden) .gd-chart .gd-line"
 
 
 def measure(plan: Plan) -> list[Row]:
