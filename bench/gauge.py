@@ -31,10 +31,11 @@ than that nothing predicts.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ import click
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 from torch.utils.data import TensorDataset
 
 from gif_dash.experiments.provenance import Stopwatch
@@ -54,6 +56,12 @@ from gif_dash.scenarios.reseeded import reseeded
 from gif_dash.specs import RemovalSpec
 
 FOLDER = Path(__file__).parent / "gauge"
+#: What the panels say.
+SAID = Path(__file__).parent.parent / "gif_dash" / "figures" / "gauge.json"
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Pairs = tuple[Floats, Floats, Floats]
 
 #: (MR in %, solver steps) → methods. Methods that change all parameters, and the gradient step, come once.
 SETTINGS: dict[tuple[float, int], tuple[str, ...]] = {
@@ -88,7 +96,7 @@ REFERENCES = 3
 def dense(*widths: int) -> nn.Sequential:
     """A dense ReLU network of these widths, input and output included."""
     layers: list[nn.Module] = []
-    for place, (before, after) in enumerate(zip(widths, widths[1:], strict=False)):
+    for place, (before, after) in enumerate(itertools.pairwise(widths)):
         layers += [nn.ReLU()] if place else []
         layers.append(nn.Linear(before, after))
     return nn.Sequential(*layers)
@@ -253,6 +261,310 @@ def _short(value: Any) -> Any:
     if isinstance(value, str):
         return value
     return float(f"{float(value):.5g}") if math.isfinite(value) else None
+
+
+# --- what the lines say -----------------------------------------------------------------------------------------------
+
+#: Trust figures by name; those of `SKEWED` go into the regression as logarithms, of at least the number beside them.
+FIGURES = ("residual", "curvature", "negative", "step", "step_best", "rho_one", "rho", "stationarity", "seeds")
+SKEWED = {"residual": 1e-6, "step": 1e-6, "step_best": 1e-6, "rho_one": 1e-4, "rho": 1e-4, "stationarity": 1e-8}
+#: The measures of disagreement.
+MEASURES = ("gap", "apart")
+TOGETHER = "together"
+#: Edits on either side of a label without which a scenario has no AUC.
+FEWEST = 10
+DRAWS = 2000
+USEFUL = 0.7
+CELL = ["scenario", "class", "mr", "steps", "method"]
+
+
+def read(folder: Path = FOLDER) -> pd.DataFrame:
+    """All edits, one row each: where they belong, `COLUMNS`, `MEASURES` and `FIGURES`."""
+    rows = []
+    for name in SCENARIOS:
+        path = folder / f"{name}.jsonl"
+        for line in path.read_text().splitlines() if path.exists() else ():
+            number, forget_class, mr, steps, told = json.loads(line)
+            cell = {"scenario": name, "network": number, "class": forget_class, "mr": mr, "steps": steps}
+            cell |= {"theta": told["theta"], "original": told["original"], "retrain": np.mean(told["retrain"])}
+            cell["spread"] = np.ptp(told["retrain"])
+            rows += [{**cell, "method": edit[0], **dict(zip(COLUMNS, edit[1:], strict=True))} for edit in told["edits"]]
+    return figured(pd.DataFrame(rows))
+
+
+def figured(edits: pd.DataFrame) -> pd.DataFrame:
+    """The edits with `MEASURES` and `FIGURES`.
+
+    ``residual``: of the solve, relative; ``curvature``: Rayleigh quotient of the step, relative to the σ_max that the
+    solves of the same removal found; ``negative``: whether it is below 0; ``step``: ‖Δ‖/‖θ̂‖; ``step_best``: s times
+    that; ``rho_one`` and ``rho``: |ρ − 1| at s = 1 and the best s; ``stationarity``: ‖∇L_D + μθ̂‖/‖g‖; ``seeds``: mean
+    difference of the score to the same edits of the scenario's other networks. Missing where it does not exist.
+    """
+    edits = edits.astype(dict.fromkeys(COLUMNS, float))
+    top = edits.groupby(["scenario", "network", "class", "mr", "steps"])["sigma_max"].transform("max")
+    score = edits["score"].fillna(0.0)
+    rayleigh = edits["curvature"] / (edits["norm_ratio"] * edits["theta"]) ** 2
+    return edits.assign(
+        gap=(score - edits["retrain"]).abs(),
+        residual=edits["relative_residual"],
+        negative=(edits["curvature"] < 0).astype(float),
+        curvature=rayleigh.where(edits["norm_ratio"] > 0) / top,
+        step=edits["norm_ratio"],
+        step_best=edits["scalar"] * edits["norm_ratio"],
+        rho_one=(edits["rho_one"] - 1).abs(),
+        rho=(edits["rho"] - 1).abs(),
+        seeds=score.groupby([edits[name] for name in CELL]).transform(_to_others),
+    )
+
+
+def _to_others(scores: pd.Series[float]) -> pd.Series[float]:
+    """Mean |difference| of each to all others; missing for one alone."""
+    values = scores.to_numpy()
+    far = np.abs(values[:, None] - values[None, :]).sum(1)
+    return pd.Series(far / (len(values) - 1) if len(values) > 1 else math.nan, index=scores.index)
+
+
+def auc(figure: Floats, wrong: Bools) -> float:
+    """The probability that an edit that disagrees has a larger figure than one that does not, ties counting half.
+
+    Args:
+        figure: (n,), finite.
+        wrong: (n,), whether it disagrees.
+
+    Returns:
+        0 … 1; NaN if all of them, or none, disagree.
+    """
+    bad, good = figure[wrong], figure[~wrong]
+    if not len(bad) or not len(good):
+        return math.nan
+    ordered = np.sort(good)
+    below, upto = (np.searchsorted(ordered, bad, side) for side in ("left", "right"))
+    return float((below + upto).sum() / (2 * len(bad) * len(good)))
+
+
+def labelled(edits: pd.DataFrame, measure: str) -> dict[str, Bools]:
+    """For each scenario left out: whether each edit (of all scenarios) disagrees, by the median of the others."""
+    values = edits[measure].to_numpy()
+    return {
+        name: values > np.median(values[(edits["scenario"] != name).to_numpy()]) for name in edits["scenario"].unique()
+    }
+
+
+def within(edits: pd.DataFrame, figure: Floats, wrong: Bools, names: Iterable[str]) -> list[float]:
+    """AUCs inside scenarios, over the edits that have the figure; those with fewer than `FEWEST` on a side are out."""
+    found = []
+    for name in names:
+        here = (edits["scenario"] == name).to_numpy() & np.isfinite(figure)
+        if min(wrong[here].sum(), (~wrong[here]).sum()) >= FEWEST:
+            found.append(auc(figure[here], wrong[here]))
+    return found
+
+
+def held_out(edits: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, dict[str, Bools]]:
+    """What each figure, and all of them together, predict of the scenario that they were not fitted on.
+
+    Returns:
+        A column per figure, directed so that larger means disagreement (NaN where an edit lacks it), and the labels of
+        `labelled`.
+    """
+    labels = labelled(edits, measure)
+    predicted = pd.DataFrame(math.nan, index=edits.index, columns=[*FIGURES, TOGETHER])
+    for name, wrong in labels.items():
+        here = (edits["scenario"] == name).to_numpy()
+        others = [other for other in labels if other != name]
+        for figure in FIGURES:
+            values = edits[figure].to_numpy()
+            side = 1.0 if direction(edits, figure, wrong, others) else -1.0
+            predicted.loc[here, figure] = side * values[here]
+        predicted.loc[here, TOGETHER] = together(edits, wrong, ~here)[here]
+    return predicted, labels
+
+
+def direction(edits: pd.DataFrame, figure: str, wrong: Bools, names: Iterable[str]) -> bool:
+    """Whether a larger figure means disagreement in the mean of these scenarios."""
+    known = within(edits, edits[figure].to_numpy(), wrong, names)
+    return bool(np.mean(known) >= 0.5) if known else True
+
+
+def together(edits: pd.DataFrame, wrong: Bools, fit: Bools) -> Floats:
+    """Log odds of disagreement by logistic regression fitted on some edits, for all edits, (n,)."""
+    from sklearn.linear_model import LogisticRegression
+
+    columns = []
+    for name in FIGURES:
+        values = edits[name].to_numpy()
+        if name in SKEWED:
+            values = np.log10(np.maximum(values, SKEWED[name]))
+        values = np.where(np.isfinite(values), values, np.nanmedian(np.where(np.isfinite(values), values, np.nan)[fit]))
+        spread = values[fit].std()
+        columns.append((values - values[fit].mean()) / (spread or 1.0))
+    x = np.stack(columns, 1)
+    fitted = LogisticRegression(class_weight="balanced", max_iter=1000).fit(x[fit], wrong[fit])
+    return np.asarray(fitted.decision_function(x))
+
+
+def measure_aucs(edits: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Held-out AUCs of every figure: in every scenario, their mean, and its interval."""
+    predicted, labels = held_out(edits, measure)
+    rows = []
+    for figure in predicted.columns:
+        pairs = {name: _pairs(edits, predicted[figure].to_numpy(), labels[name], name) for name in labels}
+        known = {name: pair for name, pair in pairs.items() if pair is not None}
+        each = {name: _weighted(*pair, np.ones((1, len(pair[1]))))[0] for name, pair in known.items()}
+        low, high = _interval(known)
+        mean = float(np.mean(list(each.values()))) if each else math.nan
+        larger = (
+            all(direction(edits, figure, labels[name], set(labels) - {name}) for name in labels)
+            if (figure != TOGETHER)
+            else True
+        )
+        row = {"figure": figure, "larger": larger, "auc": mean, "low": low, "high": high, "scenarios": len(each)}
+        rows.append({**row, "worst": min(each.values(), default=math.nan), **each})
+    return pd.DataFrame(rows)
+
+
+def _pairs(edits: pd.DataFrame, figure: Floats, wrong: Bools, name: str) -> Pairs | None:
+    """Inside one scenario, by (network, class) groups: won comparisons (g, g), disagreeing (g,) and agreeing (g,)."""
+    here = (edits["scenario"] == name).to_numpy() & np.isfinite(figure)
+    if min(wrong[here].sum(), (~wrong[here]).sum()) < FEWEST:
+        return None
+    values, bad = figure[here], wrong[here]
+    group = edits[here].groupby(["network", "class"]).ngroup().to_numpy()
+    count = group.max() + 1
+    member = np.eye(count)[group]
+    won = (values[bad][:, None] > values[~bad][None, :]) + 0.5 * (values[bad][:, None] == values[~bad][None, :])
+    return member[bad].T @ won @ member[~bad], member[bad].sum(0), member[~bad].sum(0)
+
+
+def _weighted(won: Floats, bad: Floats, good: Floats, weights: Floats) -> Floats:
+    """AUCs with the groups weighted: weights (d, g) → (d,)."""
+    size = (weights @ bad) * (weights @ good)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.einsum("dg,gh,dh->d", weights, won, weights) / size)
+
+
+def _interval(known: dict[str, Pairs]) -> tuple[float, float]:
+    """2.5 and 97.5 % of the mean AUC over drawn scenarios with drawn groups."""
+    if len(known) < 2:
+        return math.nan, math.nan
+    random = np.random.default_rng(0)
+    drawn = []
+    for won, bad, good in known.values():
+        weights = random.multinomial(len(bad), np.full(len(bad), 1 / len(bad)), DRAWS).astype(float)
+        drawn.append(_weighted(won, bad, good, weights))
+    values = np.stack(drawn, 1)  # (draws, scenarios); NaN where a draw has one side only
+    chosen = np.take_along_axis(values, random.integers(0, len(known), values.shape), 1)
+    low, high = np.nanquantile(np.nanmean(chosen, 1), (0.025, 0.975))
+    return float(low), float(high)
+
+
+def split(figure: Floats, wrong: Bools) -> float:
+    """The threshold above which edits are best told to disagree: largest sensitivity + specificity (Youden)."""
+    known = np.isfinite(figure)
+    values, wrong = figure[known], wrong[known]
+    tried = np.unique(values)
+    gains = [(values[wrong] > t).mean() - (values[~wrong] > t).mean() for t in tried]
+    return float(tried[int(np.argmax(gains))])
+
+
+def shares(edits: pd.DataFrame, figure: str, measure: str) -> dict[str, float]:
+    """The threshold of a figure, and how many edits disagree on its two sides in scenarios that it was not chosen on.
+
+    Returns:
+        ``threshold`` (of all scenarios), ``above`` and ``below`` (held-out shares in %), ``edits`` (their number), and
+        ``bound``: the median of the measure over all edits, above which an edit disagrees.
+    """
+    values, labels = edits[figure].to_numpy(), labelled(edits, measure)
+    bound = float(np.median(edits[measure]))
+    all_wrong = edits[measure].to_numpy() > bound
+    larger = direction(edits, figure, all_wrong, labels)
+    sign = 1.0 if larger else -1.0
+    counts = np.zeros((2, 2))
+    for name, wrong in labels.items():
+        here = (edits["scenario"] == name).to_numpy()
+        at = split(sign * values[~here], wrong[~here])
+        known = here & np.isfinite(values)
+        for far in (0, 1):
+            side = known & ((sign * values > at) == bool(far))
+            counts[far] += wrong[side].sum(), side.sum()
+    share = 100 * counts[:, 0] / np.maximum(counts[:, 1], 1)
+    worse, better = ("above", "below") if larger else ("below", "above")
+    return {
+        "threshold": sign * split(sign * values, all_wrong),
+        worse: float(share[1]),
+        better: float(share[0]),
+        "edits": float(counts[:, 1].sum()),
+        "bound": bound,
+    }
+
+
+def useful(row: Mapping[str, Any]) -> bool:
+    """Whether the panels may say that a figure predicts."""
+    return bool(row["auc"] >= USEFUL and row["low"] > 0.5)
+
+
+def constants(edits: pd.DataFrame) -> dict[str, Any]:
+    """What the panels say, as plain values rounded to what they print."""
+    told: dict[str, Any] = {
+        "edits": len(edits),
+        "scenarios": int(edits["scenario"].nunique()),
+        "networks": len(edits[["scenario", "network"]].drop_duplicates()),
+        "useful": USEFUL,
+    }
+    for measure in MEASURES:
+        table = measure_aucs(edits, measure)
+        figures = []
+        for row in table.to_dict("records"):
+            known = {"figure": row["figure"], "larger": bool(row["larger"]), "scenarios": int(row["scenarios"])}
+            known |= {name: round(float(row[name]), 3) for name in ("auc", "low", "high", "worst")}
+            known["useful"] = useful(row)
+            if row["figure"] != TOGETHER:
+                known |= {k: float(f"{v:.3g}") for k, v in shares(edits, str(row["figure"]), measure).items()}
+                known["edits"] = int(np.isfinite(edits[row["figure"]]).sum())
+            figures.append(known)
+        told[measure] = figures
+    return told
+
+
+@main.command()
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, help="of the lines")
+def tables(folder: Path) -> None:
+    """What was collected, and the held-out AUCs."""
+    edits = read(folder)
+    click.echo(collection(edits).to_string(float_format=_number))
+    for measure in MEASURES:
+        click.echo(f"\n## {measure}\n")
+        table = measure_aucs(edits, measure)
+        click.echo(table.assign(useful=table.apply(useful, axis=1)).T.to_string(float_format=_number))
+        kept = pd.DataFrame({name: shares(edits, name, measure) for name in FIGURES})
+        click.echo(kept.T.to_string(float_format=_number))
+
+
+def collection(edits: pd.DataFrame) -> pd.DataFrame:
+    """Per scenario: edits, scores, and how they disagree."""
+    groups = edits.groupby("scenario", sort=False)
+    return pd.DataFrame(
+        {
+            "edits": groups.size(),
+            "retrained": groups["retrain"].mean(),
+            "spread": groups["spread"].mean(),
+            "edited": groups["score"].mean(),
+            **{measure: groups[measure].median() for measure in MEASURES},
+            "stationarity": groups["stationarity"].median(),
+        }
+    )
+
+
+@main.command()
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=FOLDER, help="of the lines")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=SAID, help="file of the package")
+def write(folder: Path, out: Path) -> None:
+    """Write what the panels say."""
+    out.write_text(json.dumps(constants(read(folder)), indent=1) + "\n")
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
 
 
 if __name__ == "__main__":
