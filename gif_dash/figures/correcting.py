@@ -183,15 +183,20 @@ def facts(result: Result) -> str:
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def named(choice: str) -> Html:
-    """Swatch and name of a choice of images."""
+def swatch(choice: str) -> str:
+    """The stroke and marker of a choice of images as inline SVG."""
     look = STYLES[choice]
-    return Html(
+    return (
         '<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">'
         f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
         f'stroke-dasharray="{DASHES[look.dash]}"/><path transform="translate(14,7)" d="{MARKERS[look.marker]}" '
-        f'style="fill:{look.css()}"/></svg><span class="gd-method">{escape(NAMES[choice])}</span>'
+        f'style="fill:{look.css()}"/></svg>'
     )
+
+
+def named(choice: str) -> Html:
+    """Swatch and name of a choice of images."""
+    return Html(f'{swatch(choice)}<span class="gd-method">{escape(NAMES[choice])}</span>')
 
 
 def means_html(result: Result) -> str:

@@ -58,6 +58,12 @@ class CorrectingPanel(ScenarioPanel[CorrectingSpec]):
     )
     overrides: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "scenario": {"help": ""},
+        "choices": {
+            "choices": [
+                {"value": choice, "label": name, "swatch": pictures.swatch(choice)}
+                for choice, name in pictures.NAMES.items()
+            ]
+        },
         **{name: {"kind": "number"} for name in ("mispredictions", "steps", "rate", "damping", "curvature_samples")},
     }
 
