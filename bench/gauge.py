@@ -3,6 +3,7 @@
     python bench/gauge.py run                      # all scenarios; --scenario NAME for some; goes on where it stopped
     python bench/gauge.py tables                   # held-out AUCs
     python bench/gauge.py write                    # what the panels say: gif_dash/figures/gauge.json
+    python bench/gauge.py page                     # the tables of docs/gauge.md
     python bench/gauge.py figure --out docs/gauge.svg
 
 `run` appends one JSON line per class removal (all methods of one question) to ``SCENARIO.jsonl``. What follows was
@@ -37,6 +38,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ from torch.utils.data import TensorDataset
 
 from gif_dash.experiments.provenance import Stopwatch
 from gif_dash.experiments.removal import Removal
+from gif_dash.figures.gauge import TITLES
 from gif_dash.progress import Silent
 from gif_dash.scenarios import Prepared, Recipe, Scenario, load
 from gif_dash.scenarios.reseeded import reseeded
@@ -561,6 +564,78 @@ def collection(edits: pd.DataFrame) -> pd.DataFrame:
 def write(folder: Path, out: Path) -> None:
     """Write what the panels say."""
     out.write_text(json.dumps(constants(read(folder)), indent=1) + "\n")
+
+
+@main.command()
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default="gauge.svg", show_default=True)
+def figure(out: Path) -> None:
+    """Draw what `write` has written, as SVG."""
+    out.write_text(drawing(json.loads(SAID.read_text())))
+
+
+@main.command()
+def page() -> None:
+    """Print the tables of docs/gauge.md, as Markdown, from what `write` has written."""
+    told = json.loads(SAID.read_text())
+    click.echo("\n\n".join(markdown(told, measure) for measure in MEASURES))
+
+
+def markdown(told: Mapping[str, Any], measure: str) -> str:
+    """The held-out AUCs of a measure as a table of docs/gauge.md."""
+    lines = [
+        "| figure | disagrees where it is | held-out AUC | 95 % interval | worst scenario | "
+        "disagree above / below (threshold), % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in told[measure]:
+        split_ = (
+            "| " if row["figure"] == TOGETHER else f"{row['above']:.0f} / {row['below']:.0f} ({row['threshold']:g})"
+        )
+        side = "" if row["figure"] == TOGETHER else "larger" if row["larger"] else "smaller"
+        numbers = f"{row['auc']:.2f} | {row['low']:.2f} … {row['high']:.2f} | {row['worst']:.2f}"
+        lines.append(f"| {TITLES[row['figure']]} | {side} | {numbers} | {split_.removeprefix('| ')} |")
+    return "\n".join(lines)
+
+
+def drawing(told: Mapping[str, Any]) -> str:
+    """AUCs with their intervals, one row per figure, a column per measure."""
+    left, wide, gap, high, top = 300, 270, 40, 26, 60
+    bottom = top + high * len(told[MEASURES[0]])
+    total = (left + 2 * wide + gap + 20, bottom + 50)
+    heads = {"gap": "score off retraining's", "apart": "answers differ from retraining's"}
+    parts = [f'<rect width="{total[0]}" height="{total[1]}" fill="#fff"/>']
+    for place, row in enumerate(told[MEASURES[0]]):
+        y = top + high * (place + 0.5) + 4
+        title = escape(TITLES[row["figure"]].removeprefix("the "))
+        parts.append(f'<text x="{left - 14}" y="{y}" text-anchor="end">{title}</text>')
+    for column, measure in enumerate(MEASURES):
+        start = left + column * (wide + gap)
+
+        def across(value: float, start: float = start) -> float:
+            return start + wide * (value - 0.2) / 0.7
+
+        parts.append(f'<text x="{start}" y="28" font-weight="600">{heads[measure]}</text>')
+        parts += [
+            f'<text x="{across(tick / 10):.1f}" y="{bottom + 18}" text-anchor="middle">{tick / 10:.1f}</text>'
+            for tick in range(2, 10)
+        ]
+        for value, name, dash in ((0.5, "chance", ""), (told["useful"], "useful", "5 4")):
+            x = f"{across(value):.1f}"
+            parts.append(f'<path d="M{x},{top - 6}V{bottom}" stroke="#767676" stroke-dasharray="{dash}"/>')
+            parts.append(f'<text x="{x}" y="{top - 12}" text-anchor="middle" fill="#595959">{name}</text>')
+        for place, row in enumerate(told[measure]):
+            y = top + high * (place + 0.5)
+            low, middle, end = (min(max(row[name], 0.2), 0.9) for name in ("low", "auc", "high"))
+            colour = "#0072B2" if row["low"] > 0.5 else "#767676"
+            parts.append(f'<path d="M{across(low):.1f},{y}H{across(end):.1f}" stroke="{colour}" stroke-width="2"/>')
+            parts.append(f'<circle cx="{across(middle):.1f}" cy="{y}" r="4.5" fill="{colour}"/>')
+        parts.append(f'<path d="M{start},{bottom}h{wide}" stroke="#767676"/>')
+        parts.append(f'<text x="{start}" y="{bottom + 38}" fill="#595959">held-out AUC, 95 % interval</text>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {total[0]} {total[1]}" width="{total[0]}" '
+        f'height="{total[1]}" font-family="sans-serif" font-size="13" fill="none"><g fill="#000">'
+        f"{''.join(parts)}</g></svg>\n"
+    )
 
 
 def _number(value: float) -> str:
