@@ -165,8 +165,11 @@ def oddities(result: Result) -> list[str]:
     """Sentences about how far these numbers reach."""
     known = result.provenance
     taken = result.tables["repairs"]["test_index"].nunique()
-    of = f"{taken} of {known['wrong']} mispredicted test images" if taken < known["wrong"] else f"All {taken} of them"
-    said = [f"{of}; one network. These test images choose the images and are then asked: the share repaired is theirs."]
+    of = f"{taken} of {known['wrong']}" if taken < known["wrong"] else f"All {taken}"
+    said = [
+        f"{of} mispredicted test images, one network. The right answer of each chooses its training images: repairing it "
+        "says nothing about other images of its kind."
+    ]
     if note := known.get("data_note"):
         said.append(escape(str(note)))
     return said

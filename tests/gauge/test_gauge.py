@@ -1,4 +1,4 @@
-"""The gauge: AUCs by another library and by hand, the shipped numbers from the kept lines, the sentences of the panels."""
+"""The gauge: AUCs against another library, the shipped numbers against the kept lines, the sentences of the panels."""
 
 from __future__ import annotations
 
