@@ -155,8 +155,8 @@ SMALL: dict[str, tuple[str, tuple[int, ...], Recipe]] = {
 SCENARIOS: dict[str, tuple[int, tuple[int, ...]]] = {
     **{name: (3, (0, 1, 2)) for name in SMALL if name.startswith(("iris", "wine"))},
     "cancer-16": (3, (0, 1)),
-    **{name: (2, (0, 4, 8)) for name in SMALL if name.startswith("digits")},
-    "digits-cnn": (2, (0, 4, 8)),
+    **{name: (3, (0, 2, 4, 6, 8)) for name in SMALL if name.startswith("digits")},
+    "digits-cnn": (2, (0, 2, 4, 6, 8)),
 }
 
 

@@ -167,8 +167,8 @@ def oddities(result: Result) -> list[str]:
     taken = result.tables["repairs"]["test_index"].nunique()
     of = f"{taken} of {known['wrong']}" if taken < known["wrong"] else f"All {taken}"
     said = [
-        f"{of} mispredicted test images, one network. The right answer of each chooses its training images: repairing it "
-        "says nothing about other images of its kind."
+        f"{of} mispredicted test images, one network. The right answer of each chooses its training images: a "
+        "repair says nothing about other images of its kind."
     ]
     if note := known.get("data_note"):
         said.append(escape(str(note)))

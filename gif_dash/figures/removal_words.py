@@ -52,15 +52,12 @@ def gauged_values(result: Result) -> dict[str, gauge.Values]:
     """The trust figures of a class removal by the names that `gauge` has for them."""
     solves, trust = result.tables["solves"].set_index("method"), result.tables["trust"]
     one, best = (trust[trust["mark"] == mark].set_index("method") for mark in ("one", "best"))
-    size = solves["norm_ratio"]
-    figures = {
-        "residual": solves["relative_residual"],
-        "step": size,
-        "step_best": (best["scalar"] * size).dropna(),
-        "stationarity": solves["stationarity"],
-        "rho_one": (one["rho"] - 1).abs(),
-        "rho": (best["rho"] - 1).abs(),
-    }
+    figures = {"rho_one": (one["rho"] - 1).abs(), "rho": (best["rho"] - 1).abs()}
+    for name, column in (("residual", "relative_residual"), ("step", "norm_ratio"), ("stationarity", "stationarity")):
+        if column in solves:  # of old answers, or of those that ask for less
+            figures[name] = solves[column]
+    if "step" in figures:
+        figures["step_best"] = (best["scalar"] * figures["step"]).dropna()
     return {name: [(str(method), float(value)) for method, value in values.items()] for name, values in figures.items()}
 
 
