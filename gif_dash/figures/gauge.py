@@ -53,41 +53,48 @@ def sentence(measure: Measure, values: Mapping[str, Values], numbers: Mapping[st
     numbers = told() if numbers is None else numbers
     figures = [row for row in numbers[measure] if row["figure"] != "together"]
     useful = sorted((row for row in figures if row["useful"]), key=lambda row: -row["auc"])
+    known = [row for row in useful if _finite(values, row)]
     over = f"{numbers['edits']:,} edits of {numbers['networks']} small networks".replace(",", "\u202f")
-    for row in useful:
-        here = [(method, value) for method, value in values.get(row["figure"], ()) if math.isfinite(value)]
-        if here:
-            return _meaning(row, here, measure, over)
-    if useful:
-        names = ", ".join(_with(row) for row in useful)
-        return (
-            f"<b>What foretells it</b> was not measured here: {names}, in {over} on {useful[0]['scenarios']} scenarios."
-        )
+    if known:
+        words = _meaning(known[0], _finite(values, known[0]), measure, over)
+    elif useful:
+        names = ", ".join(f"{TITLES[row['figure']]} (held-out AUC {_auc(row)})" for row in useful)
+        words = f"By what was not measured here: {names}; {over} ({useful[0]['scenarios']} scenarios)."
+    else:
+        words = _nothing(figures, measure, over, float(numbers["useful"]))
+    return f'<span class="gd-gauge"><b>Could it be told without retraining?</b> {words}</span>'
+
+
+def _finite(values: Mapping[str, Values], row: Mapping[str, Any]) -> Values:
+    return [(method, value) for method, value in values.get(row["figure"], ()) if math.isfinite(value)]
+
+
+def _nothing(figures: Sequence[Mapping[str, Any]], measure: Measure, over: str, useful: float) -> str:
+    """That no figure is useful, with the best of them and ρ."""
     best = max(figures, key=lambda row: row["auc"])
     rho = next(row for row in figures if row["figure"] == "rho")
-    also = f"; {_with(rho)}" if rho is not best else ""
+    also = f"; of {TITLES['rho']} {_auc(rho)}" if rho is not best else ""
     return (
-        f"<b>No trust figure foretells this:</b> in {over} on {best['scenarios']} scenarios none told those that "
-        f"disagree with retraining ({_bound(measure, best)}) from the others well enough to go by. Held-out AUC (½ is "
-        f"chance, {_short(numbers['useful'])} the bound set beforehand): at best {_with(best)}{also}."
+        f"Not by a trust figure: over {over} ({best['scenarios']} scenarios) none separates well those that disagree "
+        f"with retraining ({_bound(measure, best)}) from the others. Held-out AUC at best {_auc(best)}, of "
+        f"{TITLES[best['figure']]}{also}; ½ is chance, {_short(useful)} was asked for."
     )
 
 
 def _meaning(row: Mapping[str, Any], here: Values, measure: Measure, over: str) -> str:
     """What the values of this answer have meant."""
-    worse = "above" if row["larger"] else "below"
-    sides: dict[str, list[str]] = {"above": [], "below": []}
+    worse, better = ("above", "below") if row["larger"] else ("below", "above")
+    sides: dict[str, list[str]] = {worse: [], better: []}
     for method, value in here:
         sides["above" if value > row["threshold"] else "below"].append(f"{label(method)} {significant(value, 2)}")
-    here_told = "; ".join(
+    told_here = "; ".join(
         f"{', '.join(names)}: {_whole(row[side])} % of such edits disagreed" for side, names in sides.items() if names
     )
-    other = "below" if worse == "above" else "above"
     return (
-        f"<b>What {TITLES[row['figure']]} has meant:</b> in {over} on {row['scenarios']} scenarios, edits {worse} "
+        f"In part, by {TITLES[row['figure']]}: over {over} ({row['scenarios']} scenarios) those {worse} "
         f"{significant(row['threshold'], 2)} disagreed with retraining ({_bound(measure, row)}) in "
-        f"{_whole(row[worse])} % of cases, those {other} it in {_whole(row[other])} % (held-out AUC {_auc(row)}). Here "
-        f"{here_told}. Other networks than those may differ."
+        f"{_whole(row[worse])} % of cases, the others in {_whole(row[better])} % (held-out AUC {_auc(row)}). Here "
+        f"{told_here}. Other networks may differ."
     )
 
 
@@ -95,10 +102,6 @@ def _bound(measure: Measure, row: Mapping[str, Any]) -> str:
     if measure == "gap":
         return f"a score more than {significant(row['bound'], 2)} off"
     return f"other answers to more than {_whole(100 * row['bound'])} % of the test images"
-
-
-def _with(row: Mapping[str, Any]) -> str:
-    return f"{TITLES[row['figure']]} {_auc(row)}"
 
 
 def _auc(row: Mapping[str, Any]) -> str:
