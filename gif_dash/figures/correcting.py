@@ -90,13 +90,16 @@ def _line(repairs: pd.DataFrame, choice: str) -> Line:
     images = rows.groupby(["m", "test_index"])[["repaired", "cost", "same_class"]].mean()
     images = images.assign(repaired=100 * images["repaired"], same_class=100 * images["same_class"])
     mean, error = images.groupby("m").mean(), images.groupby("m").sem()
-    steps = rows.groupby("m")["steps"].quantile([0.25, 0.5, 0.75]).unstack()
-    values = {name: _floats(mean[name]) for name in mean} | {"steps": _floats(steps[0.5]) if len(steps) else ()}
-    ends: list[dict[str, tuple[float, ...]]] = []
-    for sign, quartile in ((-1, 0.25), (1, 0.75)):
-        end = {name: _floats(mean[name] + sign * error[name]) for name in mean if error[name].notna().any()}
-        ends.append(end | ({"steps": _floats(steps[quartile])} if len(steps) else {}))
-    return Line(choice, NAMES[choice], STYLES[choice], _floats(mean.index.to_series()), values, *ends)
+    steps = rows.groupby("m")["steps"]
+    quartiles = {share: _floats(steps.quantile(share)) for share in (0.25, 0.5, 0.75)}
+    names = [name for name in _MEASURES if name != "steps"]
+    values = {name: _floats(mean[name]) for name in names} | {"steps": quartiles[0.5]}
+    low, high = (
+        {name: _floats(mean[name] + sign * error[name]) for name in names if error[name].notna().any()}
+        | {"steps": quartiles[share]}
+        for sign, share in ((-1, 0.25), (1, 0.75))
+    )
+    return Line(choice, NAMES[choice], STYLES[choice], _floats(mean.index.to_series()), values, low, high)
 
 
 def _floats(values: pd.Series[Any]) -> tuple[float, ...]:
