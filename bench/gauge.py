@@ -578,7 +578,31 @@ def figure(out: Path) -> None:
 def page() -> None:
     """Print the tables of docs/gauge.md, as Markdown, from what `write` has written."""
     told = json.loads(SAID.read_text())
-    click.echo("\n\n".join(markdown(told, measure) for measure in MEASURES))
+    click.echo("\n\n".join([*(markdown(told, measure) for measure in MEASURES), collected(read())]))
+
+
+def collected(edits: pd.DataFrame) -> str:
+    """The collection as a table of docs/gauge.md."""
+    lines = [
+        "| scenario | network | networks × classes | edits | score, retrained | score, edited | score gap, median | "
+        "answers apart, median | stationarity, median | processor time, s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    table = collection(edits)
+    for name, row in table.iterrows():
+        networks, classes = SCENARIOS[str(name)]
+        shape = "the package's CNN"
+        if name in SMALL:
+            data, hidden, recipe = SMALL[str(name)]
+            widths = "-".join(map(str, hidden)) or "none"
+            shape = f"{data.replace('_', ' ')}, hidden {widths}, {recipe.epochs} epochs, decay {recipe.weight_decay:g}"
+        numbers = [f"{row[key]:.2f}" for key in ("retrained", "edited", *MEASURES)]
+        lines.append(
+            f"| {name} | {shape} | {networks} × {len(classes)} | {row['edits']:.0f} | {' | '.join(numbers)} | "
+            f"{row['stationarity']:.2g} | {row['seconds']:.0f} |"
+        )
+    total = f"| all | | | {len(edits)} | | | | | | {table['seconds'].sum():.0f} |"
+    return "\n".join([*lines, total])
 
 
 def markdown(told: Mapping[str, Any], measure: str) -> str:

@@ -45,6 +45,6 @@ def test_a_small_question_in_each_of_the_three(visit: Visit, dashboard: Served) 
     row = page.locator(f"{PLACE} .gd-readout tbody tr").first.inner_text()
     assert "6" in row.split(), "the marker reads the larger number of images"
     page.get_by_role("button", name="As published").click()
-    page.get_by_text("as published", exact=True).wait_for()
+    page.locator(f"{PLACE} .gd-wrapped").get_by_text("as published", exact=True).wait_for()
     tops = page.get_by_role("tab").evaluate_all("tabs => [...new Set(tabs.map((tab) => tab.offsetTop))]")
     assert len(tops) == 1, "all tabs stand in one row of 1400 pixels"

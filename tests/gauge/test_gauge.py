@@ -136,6 +136,7 @@ def test_the_page_has_the_shipped_numbers() -> None:
     page = (ROOT / "docs" / "gauge.md").read_text(encoding="utf-8")
     for measure in bench().MEASURES:
         assert bench().markdown(said.told(), measure) in page
+    assert bench().collected(edits()) in page
     assert (ROOT / "docs" / "gauge.svg").read_text(encoding="utf-8") == bench().drawing(said.told())
 
 
