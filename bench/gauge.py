@@ -7,7 +7,7 @@
     python bench/gauge.py figure --out docs/gauge.svg
 
 `run` appends one JSON line per class removal (all methods of one question) to ``SCENARIO.jsonl``. What follows was
-decided before any line was looked at.
+decided before anything was analysed.
 
 **Edits.** Every scenario of `SCENARIOS`, networks trained from several seeds, classes removed one at a time, the
 `SETTINGS` of MR and solver steps, each method at its best s, chosen and reported as the product does it.
@@ -416,11 +416,12 @@ def measure_aucs(edits: pd.DataFrame, measure: str) -> pd.DataFrame:
         each = {name: _weighted(*pair, np.ones((1, len(pair[1]))))[0] for name, pair in known.items()}
         low, high = _interval(known)
         mean = float(np.mean(list(each.values()))) if each else math.nan
-        larger = (
-            all(direction(edits, figure, labels[name], set(labels) - {name}) for name in labels)
+        sides = (
+            [direction(edits, figure, labels[name], set(labels) - {name}) for name in labels]
             if (figure != TOGETHER)
-            else True
+            else [True]
         )
+        larger = float(np.mean(sides))  # share of the scenarios left out for which the others say so
         row = {"figure": figure, "larger": larger, "auc": mean, "low": low, "high": high, "scenarios": len(each)}
         rows.append({**row, "worst": min(each.values(), default=math.nan), **each})
     return pd.DataFrame(rows)
@@ -518,7 +519,12 @@ def constants(edits: pd.DataFrame) -> dict[str, Any]:
         table = measure_aucs(edits, measure)
         figures = []
         for row in table.to_dict("records"):
-            known = {"figure": row["figure"], "larger": bool(row["larger"]), "scenarios": int(row["scenarios"])}
+            known = {
+                "figure": row["figure"],
+                "larger": row["larger"] >= 0.5,
+                "agreed": row["larger"] in (0, 1),
+                "scenarios": int(row["scenarios"]),
+            }
             known |= {name: round(float(row[name]), 3) for name in ("auc", "low", "high", "worst")}
             known["useful"] = useful(row)
             if row["figure"] != TOGETHER:
@@ -608,7 +614,7 @@ def collected(edits: pd.DataFrame) -> str:
 def markdown(told: Mapping[str, Any], measure: str) -> str:
     """The held-out AUCs of a measure as a table of docs/gauge.md."""
     lines = [
-        "| figure | disagrees where it is | held-out AUC | 95 % interval | worst scenario | "
+        "| figure | disagree where it is | held-out AUC | 95 % interval | worst scenario | "
         "disagree above / below (threshold), % |",
         "|---|---|---|---|---|---|",
     ]
@@ -617,8 +623,10 @@ def markdown(told: Mapping[str, Any], measure: str) -> str:
             "| " if row["figure"] == TOGETHER else f"{row['above']:.0f} / {row['below']:.0f} ({row['threshold']:g})"
         )
         side = "" if row["figure"] == TOGETHER else "larger" if row["larger"] else "smaller"
+        side = side if row["agreed"] else "varies"
         numbers = f"{row['auc']:.2f} | {row['low']:.2f} … {row['high']:.2f} | {row['worst']:.2f}"
-        lines.append(f"| {TITLES[row['figure']]} | {side} | {numbers} | {split_.removeprefix('| ')} |")
+        title = TITLES[row["figure"]].replace("|", "\\|")
+        lines.append(f"| {title} | {side} | {numbers} | {split_.removeprefix('| ')} |")
     return "\n".join(lines)
 
 

@@ -34,6 +34,9 @@ TITLES = {
     "together": "all of them in a logistic regression",
 }
 
+#: Where a figure can be had that most answers lack.
+WHERE = {"seeds": "Methods measures it with two seeds or more"}
+
 
 @cache
 def told() -> dict[str, Any]:
@@ -58,8 +61,7 @@ def sentence(measure: Measure, values: Mapping[str, Values], numbers: Mapping[st
     if known:
         words = _meaning(known[0], _finite(values, known[0]), measure, over)
     elif useful:
-        names = ", ".join(f"{TITLES[row['figure']]} (held-out AUC {_auc(row)})" for row in useful)
-        words = f"By what was not measured here: {names}; {over} ({useful[0]['scenarios']} scenarios)."
+        words = f"Not by what was measured here. {_meaning(useful[0], (), measure, over)}"
     else:
         words = _nothing(figures, measure, over, float(numbers["useful"]))
     return f'<span class="gd-gauge"><b>Could it be told without retraining?</b> {words}</span>'
@@ -93,8 +95,8 @@ def _meaning(row: Mapping[str, Any], here: Values, measure: Measure, over: str) 
     return (
         f"In part, by {TITLES[row['figure']]}: over {over} ({row['scenarios']} scenarios) those {worse} "
         f"{significant(row['threshold'], 2)} disagreed with retraining ({_bound(measure, row)}) in "
-        f"{_whole(row[worse])} % of cases, the others in {_whole(row[better])} % (held-out AUC {_auc(row)}). Here "
-        f"{told_here}. Other networks may differ."
+        f"{_whole(row[worse])} % of cases, the others in {_whole(row[better])} % (held-out AUC {_auc(row)}). "
+        f"{f'Here {told_here}' if here else WHERE.get(row['figure'], 'It is missing here')}. Other networks may differ."
     )
 
 

@@ -190,7 +190,9 @@ def test_values_on_both_sides_of_the_threshold_are_told_what_they_have_meant() -
 
 def test_what_was_not_measured_or_does_not_foretell_is_said() -> None:
     told = said.sentence("gap", {"rho": [("gif", 0.1)], "step_best": [("gif", math.nan)]}, numbers(True))
-    assert "By what was not measured here: the relative step norm at the best s" in told
+    assert "Not by what was measured here. In part, by the relative step norm at the best s" in told
+    assert "It is missing here" in told
+    assert "Methods measures it with two seeds or more" in said.sentence("gap", {}, numbers(True, "seeds"))
     told = said.sentence("gap", {"step_best": [("gif", 2.0)]}, numbers(False))
     assert "Not by a trust figure: over 1\u202f234 edits of 7 small networks (5 scenarios) none" in told
     assert "at best .80 (.70 … .90), of the relative step norm at the best s" in told
