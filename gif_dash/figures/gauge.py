@@ -57,7 +57,9 @@ def sentence(measure: Measure, values: Mapping[str, Values], numbers: Mapping[st
     figures = [row for row in numbers[measure] if row["figure"] != "together"]
     useful = sorted((row for row in figures if row["useful"]), key=lambda row: -row["auc"])
     known = [row for row in useful if _finite(values, row)]
-    over = f"{numbers['edits']:,} edits of {numbers['networks']} small networks".replace(",", "\u202f")
+    over = f"{numbers['edits']:,} edits of {numbers['networks']} small networks ({numbers['scenarios']} scenarios)".replace(
+        ",", "\u202f"
+    )
     if known:
         words = _meaning(known[0], _finite(values, known[0]), measure, over)
     elif useful:
@@ -77,8 +79,8 @@ def _nothing(figures: Sequence[Mapping[str, Any]], measure: Measure, over: str, 
     rho = next(row for row in figures if row["figure"] == "rho")
     also = f"; of {TITLES['rho']} {_auc(rho)}" if rho is not best else ""
     return (
-        f"Not by a trust figure: over {over} ({best['scenarios']} scenarios) none separates well those that disagree "
-        f"with retraining ({_bound(measure, best)}) from the others. Held-out AUC at best {_auc(best)}, of "
+        f"Not by a trust figure: over {over} none separates well those that disagree "
+        f"with retraining ({_bound(measure, best)}) from the others. Held-out AUC at best {_auc(best)} on {best['scenarios']} of them, of "
         f"{TITLES[best['figure']]}{also}; ½ is chance, {_short(useful)} was asked for."
     )
 
@@ -93,9 +95,9 @@ def _meaning(row: Mapping[str, Any], here: Values, measure: Measure, over: str) 
         f"{', '.join(names)}: {_whole(row[side])} % of such edits disagreed" for side, names in sides.items() if names
     )
     return (
-        f"In part, by {TITLES[row['figure']]}: over {over} ({row['scenarios']} scenarios) those {worse} "
+        f"In part, by {TITLES[row['figure']]}: over {over} those {worse} "
         f"{significant(row['threshold'], 2)} disagreed with retraining ({_bound(measure, row)}) in "
-        f"{_whole(row[worse])} % of cases, the others in {_whole(row[better])} % (held-out AUC {_auc(row)}). "
+        f"{_whole(row[worse])} % of cases, the others in {_whole(row[better])} % (held-out AUC {_auc(row)} on {row['scenarios']} of them). "
         f"{f'Here {told_here}' if here else WHERE.get(row['figure'], 'It is missing here')}. Other networks may differ."
     )
 

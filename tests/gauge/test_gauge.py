@@ -180,7 +180,7 @@ def test_values_on_both_sides_of_the_threshold_are_told_what_they_have_meant() -
     told = said.sentence("gap", {"step_best": [("gif", 2.0), ("fif", 1.0)]}, numbers(True))
     assert "In part, by the relative step norm at the best s" in told
     assert "those above 1.5 disagreed with retraining (a score more than 0.13 off) in 71 % of cases" in told
-    assert "the others in 22 % (held-out AUC .80 (.70 … .90))" in told
+    assert "the others in 22 % (held-out AUC .80 (.70 … .90) on 5 of them)" in told
     assert "Here GIF 2.0: 71 % of such edits disagreed; FIF 1.0: 22 % of such edits disagreed." in told
     assert "1\u202f234 edits of 7 small networks (5 scenarios)" in told
     apart = said.sentence("apart", {"step_best": [("gif", 2.0)]}, numbers(True))
@@ -195,7 +195,7 @@ def test_what_was_not_measured_or_does_not_foretell_is_said() -> None:
     assert "Methods measures it with two seeds or more" in said.sentence("gap", {}, numbers(True, "seeds"))
     told = said.sentence("gap", {"step_best": [("gif", 2.0)]}, numbers(False))
     assert "Not by a trust figure: over 1\u202f234 edits of 7 small networks (5 scenarios) none" in told
-    assert "at best .80 (.70 … .90), of the relative step norm at the best s" in told
+    assert "at best .80 (.70 … .90) on 5 of them, of the relative step norm at the best s" in told
     assert "of |ρ − 1| at the best s .55 (.40 … .60); ½ is chance, .70 was asked for" in told
     assert "71 %" not in told, "what a figure has meant is said only where it foretells"
 
