@@ -645,12 +645,12 @@ def drawing(told: Mapping[str, Any]) -> str:
         start = left + column * (wide + gap)
 
         def across(value: float, start: float = start) -> float:
-            return start + wide * (value - 0.2) / 0.7
+            return start + wide * (value - 0.2) / 0.8
 
         parts.append(f'<text x="{start}" y="28" font-weight="600">{heads[measure]}</text>')
         parts += [
             f'<text x="{across(tick / 10):.1f}" y="{bottom + 18}" text-anchor="middle">{tick / 10:.1f}</text>'
-            for tick in range(2, 10)
+            for tick in range(2, 11)
         ]
         for value, name, dash in ((0.5, "chance", ""), (told["useful"], "useful", "5 4")):
             x = f"{across(value):.1f}"
@@ -658,7 +658,7 @@ def drawing(told: Mapping[str, Any]) -> str:
             parts.append(f'<text x="{x}" y="{top - 12}" text-anchor="middle" fill="#595959">{name}</text>')
         for place, row in enumerate(told[measure]):
             y = top + high * (place + 0.5)
-            low, middle, end = (min(max(row[name], 0.2), 0.9) for name in ("low", "auc", "high"))
+            low, middle, end = (min(max(row[name], 0.2), 1.0) for name in ("low", "auc", "high"))
             colour = "#0072B2" if row["low"] > 0.5 else "#767676"
             parts.append(f'<path d="M{across(low):.1f},{y}H{across(end):.1f}" stroke="{colour}" stroke-width="2"/>')
             parts.append(f'<circle cx="{across(middle):.1f}" cy="{y}" r="4.5" fill="{colour}"/>')

@@ -57,9 +57,8 @@ def sentence(measure: Measure, values: Mapping[str, Values], numbers: Mapping[st
     figures = [row for row in numbers[measure] if row["figure"] != "together"]
     useful = sorted((row for row in figures if row["useful"]), key=lambda row: -row["auc"])
     known = [row for row in useful if _finite(values, row)]
-    over = f"{numbers['edits']:,} edits of {numbers['networks']} small networks ({numbers['scenarios']} scenarios)".replace(
-        ",", "\u202f"
-    )
+    counted = f"{numbers['edits']:,}".replace(",", "\u202f")
+    over = f"{counted} edits of {numbers['networks']} small networks ({numbers['scenarios']} scenarios)"
     if known:
         words = _meaning(known[0], _finite(values, known[0]), measure, over)
     elif useful:
@@ -80,7 +79,7 @@ def _nothing(figures: Sequence[Mapping[str, Any]], measure: Measure, over: str, 
     also = f"; of {TITLES['rho']} {_auc(rho)}" if rho is not best else ""
     return (
         f"Not by a trust figure: over {over} none separates well those that disagree "
-        f"with retraining ({_bound(measure, best)}) from the others. Held-out AUC at best {_auc(best)} on {best['scenarios']} of them, of "
+        f"with retraining ({_bound(measure, best)}) from the others. Held-out AUC at best {_auc(best)}, of "
         f"{TITLES[best['figure']]}{also}; ½ is chance, {_short(useful)} was asked for."
     )
 
@@ -97,7 +96,7 @@ def _meaning(row: Mapping[str, Any], here: Values, measure: Measure, over: str) 
     return (
         f"In part, by {TITLES[row['figure']]}: over {over} those {worse} "
         f"{significant(row['threshold'], 2)} disagreed with retraining ({_bound(measure, row)}) in "
-        f"{_whole(row[worse])} % of cases, the others in {_whole(row[better])} % (held-out AUC {_auc(row)} on {row['scenarios']} of them). "
+        f"{_whole(row[worse])} % of cases, the others in {_whole(row[better])} % (held-out AUC {_auc(row)}). "
         f"{f'Here {told_here}' if here else WHERE.get(row['figure'], 'It is missing here')}. Other networks may differ."
     )
 
@@ -109,7 +108,7 @@ def _bound(measure: Measure, row: Mapping[str, Any]) -> str:
 
 
 def _auc(row: Mapping[str, Any]) -> str:
-    return f"{_short(row['auc'])} ({_short(row['low'])} … {_short(row['high'])})"
+    return f"{_short(row['auc'])} ({_short(row['low'])} … {_short(row['high'])}) on {row['scenarios']} of them"
 
 
 def _short(value: float) -> str:

@@ -196,7 +196,7 @@ def test_what_was_not_measured_or_does_not_foretell_is_said() -> None:
     told = said.sentence("gap", {"step_best": [("gif", 2.0)]}, numbers(False))
     assert "Not by a trust figure: over 1\u202f234 edits of 7 small networks (5 scenarios) none" in told
     assert "at best .80 (.70 … .90) on 5 of them, of the relative step norm at the best s" in told
-    assert "of |ρ − 1| at the best s .55 (.40 … .60); ½ is chance, .70 was asked for" in told
+    assert "of |ρ − 1| at the best s .55 (.40 … .60) on 5 of them; ½ is chance, .70 was asked for" in told
     assert "71 %" not in told, "what a figure has meant is said only where it foretells"
 
 
