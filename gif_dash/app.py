@@ -59,6 +59,7 @@ TABS = (
     Tab("spectrum", "Spectrum", "gif_dash.panels.spectrum:SpectrumPanel"),
     Tab("fragility", "Fragility", "gif_dash.panels.fragility:FragilityPanel"),
     Tab("fading", "Fading", "gif_dash.panels.fading:FadingPanel"),
+    Tab("correcting", "Correcting", "gif_dash.panels.correcting:CorrectingPanel"),
     Tab("history", "History", "gif_dash.panels.history:HistoryPanel"),
 )
 

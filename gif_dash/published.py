@@ -2,6 +2,7 @@
 
 [P]: Lyu et al., "Generalized influence functions", arXiv 2312.05586v1. [A]: facts read from its authors' public code
 and its stored runs. [F]: Basu, Pope & Feizi, "Influence functions in deep learning are fragile", ICLR 2021.
+[S]: Schioppa et al., "Theoretical and practical perspectives on what influence functions do", NeurIPS 2023.
 [T]: the tutorial "influence functions from scratch".
 """
 
@@ -100,6 +101,10 @@ FRAGILITY: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "ResNet50": ((0.24, 0.22), (0.08, 0.13)),
 }
 FRAGILITY_SETTING = "Basu et al., ICLR 2021: MNIST; the small CNN on a tenth of it, top 100 points; large nets, top 40"
+
+#: [S] in words: no number of theirs is known to us.
+CORRECTING = "a few fine-tuning steps on its influential training examples repair a misprediction (no number here)"
+CORRECTING_SETTING = "Schioppa et al., NeurIPS 2023: their own networks and data"
 
 
 def criteria() -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from gif_dash.figures import gauge
 from gif_dash.figures.criteria import MARKS, records
 from gif_dash.figures.criteria_tables import BEYOND, differences
 from gif_dash.figures.removal_words import effort
@@ -89,8 +90,20 @@ def good_edit(result: Result) -> str:
     head = "All are" if reached == len(best) else "Some are" if reached else "None is"
     return (
         f"<b>{head}: {reached} of {len(best)} cells are within two standard errors of {kind}.</b> That is by the score "
-        f"at each cell's best s; {kind} has {number(aim)} ± {number(error)}. {verdict} {_at_one(cells)}"
+        f"at each cell's best s; {kind} has {number(aim)} ± {number(error)}. {verdict} {_at_one(cells)} "
+        f"{gauge.sentence('gap', gauged_values(cells))}"
     )
+
+
+def gauged_values(cells: pd.DataFrame) -> dict[str, gauge.Values]:
+    """The trust figures by the names that `gauge` has for them: medians over the cells."""
+    one, best = cells[cells["mark"] == "one"], cells[cells["mark"] == "best"]
+    figures = {
+        "residual": one["relative_residual"].median(),
+        "rho_one": (one["rho"] - 1).abs().median(),
+        "rho": (best["rho"] - 1).abs().median(),
+    }
+    return {name: [("median over the cells", float(value))] for name, value in figures.items()}
 
 
 def _cell(row: Mapping[str, Any]) -> str:
@@ -142,6 +155,7 @@ def retraining_lands(result: Result) -> str:
                 f"{', '.join(spans)}."
             )
     parts.append(f"Relative residuals of the solves: {_span(one['relative_residual'], 2) or 'unknown'}.")
+    parts.append(gauge.sentence("apart", gauged_values(cells)))
     return " ".join(parts)
 
 

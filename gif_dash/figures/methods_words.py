@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from html import escape
@@ -10,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from gif_dash import published
-from gif_dash.figures import removal_words
+from gif_dash.figures import gauge, removal_words
 from gif_dash.figures.methods_tables import signed
 from gif_dash.figures.tables import duration, number, significant
 from gif_dash.figures.theme import label
@@ -46,7 +47,23 @@ def good_edit(result: Result) -> str:
         words.append(f"Edit minus retraining, network by network: {_told(gap)}{shown}.")
     if n > 1:
         words.append("The first place is the best of many: whether it is one, the differences say.")
+    words.append(gauge.sentence("gap", gauged_values(result, first)))
     return " ".join(words)
+
+
+def gauged_values(result: Result, row: pd.Series[Any]) -> dict[str, gauge.Values]:
+    """The trust figures of one method at one MR by the names that `gauge` has for them: means over the networks."""
+    rows = result.tables["points"]
+    rows = rows[(rows["group"] == "chosen") & (rows["method"] == row["method"]) & (rows["mr"] == row["mr"])]
+    one, best = rows[rows["mark"] == "one"], rows[rows["mark"] == "best"]
+    scores = [float(score) for score in best["score"]]
+    gaps = [abs(a - b) for a, b in itertools.combinations(scores, 2)]
+    figures = {
+        "rho_one": float((one["rho"] - 1).abs().mean()),
+        "rho": float((best["rho"] - 1).abs().mean()),
+        "seeds": sum(gaps) / len(gaps) if gaps else math.nan,
+    }
+    return {name: [(str(row["method"]), value)] for name, value in figures.items()}
 
 
 def retraining_lands(result: Result) -> str:
@@ -78,6 +95,7 @@ def retraining_lands(result: Result) -> str:
             told.append(f"{kind} start {', '.join(shares)}")
     if told:
         words.append(f"Distance to the retrained weights, in percent of the original model's: {'; '.join(told)}.")
+    words.append(gauge.sentence("apart", gauged_values(result, first)))
     return " ".join(words)
 
 

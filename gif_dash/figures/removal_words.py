@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from gif_dash.figures import gauge
 from gif_dash.figures.removal import LOSSES, REFERENCES, methods_of, rows_of
 from gif_dash.figures.tables import duration, number, significant
 from gif_dash.figures.theme import label
@@ -43,7 +44,21 @@ def good_edit(result: Result) -> str:
     one = {method: row for method in methods if (row := _marked(sweep, method, "one")) is not None}
     own = _at_one(one, sweep)
     chosen = "the same test images, as published" if result.spec["report"] == "whole" else "other test images"
-    return f"<b>{verdict}</b> At its best s, chosen on {chosen}, {told}.{truth_words}{own}"
+    gauged = gauge.sentence("gap", gauged_values(result))
+    return f"<b>{verdict}</b> At its best s, chosen on {chosen}, {told}.{truth_words}{own} {gauged}"
+
+
+def gauged_values(result: Result) -> dict[str, gauge.Values]:
+    """The trust figures of a class removal by the names that `gauge` has for them."""
+    solves, trust = result.tables["solves"].set_index("method"), result.tables["trust"]
+    one, best = (trust[trust["mark"] == mark].set_index("method") for mark in ("one", "best"))
+    figures = {"rho_one": (one["rho"] - 1).abs(), "rho": (best["rho"] - 1).abs()}
+    for name, column in (("residual", "relative_residual"), ("step", "norm_ratio"), ("stationarity", "stationarity")):
+        if column in solves:  # of old answers, or of those that ask for less
+            figures[name] = solves[column]
+    if "step" in figures:
+        figures["step_best"] = (best["scalar"] * figures["step"]).dropna()
+    return {name: [(str(method), float(value)) for method, value in values.items()] for name, values in figures.items()}
 
 
 def score_verdict(score: float, aim: float) -> str:
@@ -89,6 +104,7 @@ def retraining_lands(result: Result) -> str:
         parts.append(f"At the best s, ρ = {_rhos(at_best)}: {_extrapolation(at_best)}.")
     parts.append(_distances(at_one, at_best))
     parts.append(_solver_words(result.tables["solves"]))
+    parts.append(gauge.sentence("apart", gauged_values(result)))
     return " ".join(part for part in parts if part)
 
 
