@@ -41,14 +41,15 @@ SMALL = "curvature-samples=64&forget-samples=64&sweep-samples=60&iterations=1"
 #: Presses the slider's key some times; milliseconds from each to the redrawn curves, or -1 where nothing was drawn.
 PRESS = """
 ([times, pause]) => {
-  const slider = document.querySelector('.gd-place:not(.gd-hidden) input[type="range"]');
-  const drawn = () => document.querySelector(".gd-place:not(.gd-hidden) .gd-plane path.gd-way")?.getAttribute("d");
+  const panel = document.querySelector(".gd-place:not(.gd-hidden)");
+  const slider = panel.querySelector('input[type="range"]');
+  const drawn = () => panel.querySelector(".gd-plane path.gd-way")?.getAttribute("d");
   const once = () => new Promise((done) => {
     const before = drawn(), begin = performance.now();
     const over = (value) => { watch.disconnect(); clearTimeout(late); done(value); };
     const watch = new MutationObserver(() => drawn() !== before && over(performance.now() - begin));
     const late = setTimeout(() => over(-1), 60000);
-    watch.observe(document.querySelector(".gd-place:not(.gd-hidden)"), { subtree: true, childList: true, attributes: true });
+    watch.observe(panel, { subtree: true, childList: true, attributes: true });
     slider.stepUp();
     slider.dispatchEvent(new Event("input", { bubbles: true }));
   });
@@ -81,6 +82,7 @@ SEEN = """
     .observe(document, { childList: true, subtree: true });
 }
 """
+#: In the panel that is shown.
 TOY = ".gd-place:not(.gd-hidden) .gd-plane path.gd-way"
 REMOVAL = ".gd-place:not(.gd-hidden) .gd-chart .gd-line"
 
