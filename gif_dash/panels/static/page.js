@@ -120,6 +120,7 @@ function render({ model, el }) {
   // The widget is in the page only after render returns.
   requestAnimationFrame(() => {
     const root = el.closest(".gd-app") ?? document.body;
+    if (inVoila()) root.setAttribute("role", "main"); // JupyterLab has landmarks of its own
     let planned = false;
     const plan = () => {
       if (planned) return;

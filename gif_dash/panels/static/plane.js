@@ -139,10 +139,11 @@ class Labels {
   }
 }
 
-let planes = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 function render({ model, el }) {
-  const id = `gd-plane-${++planes}`;
+  const id = `gd-plane-${fresh()}`;
   el.classList.add("gd-toy");
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -158,7 +159,7 @@ function render({ model, el }) {
   const solving = make("section", "gd-solve", { "aria-label": "The solve at this step" });
   const measures = make("div", "gd-measures");
   const legend = make("ul", "gd-legend", { "aria-label": "Legend" });
-  const readout = make("div", "gd-scroll gd-readout");
+  const readout = make("div", "gd-scroll gd-readout", { tabindex: 0, role: "region", "aria-label": "Values at the step" });
   el.append(player, make("div", "gd-toy-views", {}, plane, data), solving, legend, measures, readout);
 
   let picture = model.get("picture");
@@ -187,7 +188,8 @@ function render({ model, el }) {
     const right = SPACE.left + inner.width;
     const bottom = SPACE.top + inner.height;
 
-    const root = svg("svg", "", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
+    // A group, not an image: the marks at the ends of the trajectories are sliders.
+    const root = svg("svg", "", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group" });
     root.setAttribute("aria-label", `Trajectories of the methods in the plane of ${shown.x_title} and ${shown.y_title}; the numbers are in the table below`);
     const clip = svg("clipPath", "", { id: `${id}-clip` }, svg("rect", "", { x: SPACE.left, y: SPACE.top, width: inner.width, height: inner.height }));
     root.append(clip, svg("rect", "gd-ground", { x: SPACE.left, y: SPACE.top, width: inner.width, height: inner.height }));
