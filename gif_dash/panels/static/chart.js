@@ -133,7 +133,7 @@ function render({ model, el }) {
   const value = make("output", "", { for: `${id}-slider`, "aria-live": "off" }); // the slider says its value itself
   const stops = make("div", "gd-stops", { role: "group", "aria-label": "Places for the marker" });
   const scrub = make("div", "gd-scrub", {}, sliderLabel, slider, value);
-  const readout = make("div", "gd-scroll gd-readout", { tabindex: 0, role: "region", "aria-label": "Values at the marker" });
+  const readout = make("div", "gd-scroll gd-readout", { tabindex: 0, role: "region" });
   el.append(legend, facets, scrub, stops, readout);
 
   let chart = model.get("chart");
@@ -392,6 +392,7 @@ function render({ model, el }) {
     drawn = width;
     movers = [];
     facets.setAttribute("aria-label", chart.title);
+    readout.setAttribute("aria-label", `${chart.title}: values at the marker`);
     const plots = chart.quantities.filter((quantity) => quantity.axis);
     const columns = width >= 560 && plots.length > 1 ? 2 : 1;
     const each = (width - 24 * (columns - 1)) / columns;

@@ -130,6 +130,12 @@ function render({ model, el }) {
   }
 
   function draw() {
+    const had = el.contains(document.activeElement);
+    redraw();
+    if (had && !el.contains(document.activeElement)) el.querySelector("h2[tabindex], a, button")?.focus({ preventScroll: true });
+  }
+
+  function redraw() {
     const lesson = model.get("lesson");
     el.classList.toggle("gd-lesson-on", Boolean(lesson.steps));
     if (!lesson.steps) {

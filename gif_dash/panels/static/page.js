@@ -130,7 +130,10 @@ function render({ model, el }) {
         name(root);
       });
     };
-    const watch = new MutationObserver(plan);
+    // Numbers that change at every step of a slider are texts: nothing among them needs a name.
+    const watch = new MutationObserver((records) => {
+      if (records.some((record) => [...record.addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE))) plan();
+    });
     watch.observe(root, { childList: true, subtree: true });
     undo.push(() => watch.disconnect());
     name(root);
