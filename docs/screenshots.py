@@ -54,6 +54,7 @@ class Shot:
 
 SHOTS = (
     Shot("toy", "tab=toy"),
+    Shot("line", "tab=line"),
     Shot("removal", "tab=removal&scenario=digits-cnn", height=1240),
     Shot("removal-dark", "tab=removal&scenario=digits-cnn", dark=True),
     Shot("methods", "tab=methods&scenario=digits-cnn"),
@@ -61,8 +62,11 @@ SHOTS = (
     Shot("layers", "tab=layers&scenario=digits-cnn"),
     Shot("attribution", "tab=attribution&scenario=digits-cnn"),
     Shot("mislabelled", "tab=mislabelled&scenario=digits-cnn"),
+    Shot("two-classes", "tab=two-classes&repeats=4"),
     Shot("backdoor", "tab=backdoor&scenario=digits-cnn"),
     Shot("spectrum", "tab=spectrum&scenario=digits-cnn"),
+    Shot("fragility", "tab=fragility&vary=weight-decay&seeds=1&points=10&train-steps=2000&steps=2000"),
+    Shot("fading", "tab=fading&seeds=1&points=8&steps=1000"),
     Shot("history", "tab=history"),
 )
 

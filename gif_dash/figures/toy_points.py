@@ -91,8 +91,8 @@ def _thinned(shown: set[int], outliers: int, count: int) -> str:
         if there:
             parts.append(f"{drawn:,} of {there:,} {name}" if drawn < there else f"all {there:,} {name}")
     return (
-        f"Drawn: {' and '.join(parts)}, an even sample, with every point changed by hand. All {count:,} take part in the "
-        "computation; a lasso takes those that are drawn."
+        f"Drawn are {' and '.join(parts)}, evenly picked, and every point that was changed by hand; a lasso takes only "
+        f"these. All {count:,} are computed with."
     )
 
 

@@ -150,7 +150,7 @@ function render({ model, el }) {
   const play = make("button", "gd-button gd-primary gd-play", { type: "button" }, "Play");
   const step = make("button", "gd-button", { type: "button", "aria-label": "One step on" }, "Step");
   const reset = make("button", "gd-button", { type: "button", "aria-label": "Back to the start" }, "Reset");
-  const slider = make("input", "", { type: "range", min: 0, step: 1, id: `${id}-slider` });
+  const slider = make("input", "", { type: "range", min: 0, step: 1, id: `${id}-slider`, "aria-label": "Step" }); // the visible label goes where there is little room
   const sliderLabel = make("label", "gd-label", { for: `${id}-slider` }, "Step");
   const caption = make("output", "gd-caption", { for: `${id}-slider` });
   const player = make("div", "gd-player", { role: "group", "aria-label": "Removal, step by step" }, play, step, reset, sliderLabel, slider, caption);
