@@ -10,7 +10,8 @@ a real pointer, as the browser's debugger sends them, move the slider at random 
 - presented: what the browser's own Event Timing says (event to presentation), in steps of 8 ms; it is silent about
   what took less than 16 ms, which counts as 16 here
 
-A screen of 60 Hz alone makes an event wait for 8 ms in the middle, and for 17 ms at most. Frames a second of the toy are
+Beside them stands the processor time of the page's main thread for each move, all told and by kind, from the browser's
+own counters: what a busy machine does not change. A screen of 60 Hz alone makes an event wait for 8 ms in the middle, and for 17 ms at most. Frames a second of the toy are
 animation frames in which a trajectory differs from the frame before, while a point goes round in circles.
 """
 
@@ -37,6 +38,14 @@ PRESSES = 250
 PAUSE = (0.05, 0.11)
 #: Steps of the event timing, and what it is silent about (milliseconds).
 SILENT = 16
+
+#: The browser's counters of its main thread, and what they count.
+COUNTERS = {
+    "TaskDuration": "processor time, all told",
+    "ScriptDuration": "of it scripts",
+    "RecalcStyleDuration": "of it style",
+    "LayoutDuration": "of it layout",
+}
 
 #: Listens for the slider's moves; registered after the page's own listeners, so that these have drawn.
 WATCH = """
@@ -119,15 +128,24 @@ def _slider(page: Any, url: str) -> list[Row]:
     chance = random.Random(0)
     page.keyboard.press("Home")
     _forget(page)
+    counters = page.context.new_cdp_session(page)
+    counters.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = _counted(counters)
     for _ in range(PRESSES):
         time.sleep(chance.uniform(*PAUSE))
         page.keyboard.press("ArrowRight")
+    after = _counted(counters)
+    counters.detach()
     keys = _heard(page, "a key")
     silent = [float(SILENT)] * (PRESSES - len(keys["presented"]))
     rows = [
         *_rows("key", "written", keys["written"]),
         *_rows("key", "rendered", keys["rendered"]),
         *_rows("key", "presented", keys["presented"] + silent, f"{len(silent)} of {PRESSES} below {SILENT} ms"),
+    ]
+    rows += [
+        Row(GROUP, CASE, f"main thread for a key: {what}", 1000 * (after[name] - before[name]) / PRESSES, "ms", PRESSES)
+        for name, what in COUNTERS.items()
     ]
     box = page.locator(".gd-place:not(.gd-hidden) .gd-scrub input").bounding_box()
     left, middle, wide = box["x"] + 10, box["y"] + box["height"] / 2, box["width"] - 20
@@ -140,6 +158,12 @@ def _slider(page: Any, url: str) -> list[Row]:
     page.mouse.up()
     drag = _heard(page, "the pointer")
     return [*rows, *_rows("pointer", "written", drag["written"]), *_rows("pointer", "rendered", drag["rendered"])]
+
+
+def _counted(session: Any) -> dict[str, float]:
+    """Seconds of the main thread's processor time so far, by counter."""
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    return {each["name"]: each["value"] for each in metrics}
 
 
 def _forget(page: Any) -> None:
