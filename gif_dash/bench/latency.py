@@ -128,14 +128,11 @@ def _slider(page: Any, url: str) -> list[Row]:
     chance = random.Random(0)
     page.keyboard.press("Home")
     _forget(page)
-    counters = page.context.new_cdp_session(page)
-    counters.send("Performance.enable", {"timeDomain": "threadTicks"})
-    before = _counted(counters)
+    counters = Counters(page)
     for _ in range(PRESSES):
         time.sleep(chance.uniform(*PAUSE))
         page.keyboard.press("ArrowRight")
-    after = _counted(counters)
-    counters.detach()
+    spent = counters.rows(CASE, "key", PRESSES)
     keys = _heard(page, "a key")
     silent = [float(SILENT)] * (PRESSES - len(keys["presented"]))
     rows = [
@@ -143,10 +140,7 @@ def _slider(page: Any, url: str) -> list[Row]:
         *_rows("key", "rendered", keys["rendered"]),
         *_rows("key", "presented", keys["presented"] + silent, f"{len(silent)} of {PRESSES} below {SILENT} ms"),
     ]
-    rows += [
-        Row(GROUP, CASE, f"main thread for a key: {what}", 1000 * (after[name] - before[name]) / PRESSES, "ms", PRESSES)
-        for name, what in COUNTERS.items()
-    ]
+    rows += spent
     box = page.locator(".gd-place:not(.gd-hidden) .gd-scrub input").bounding_box()
     left, middle, wide = box["x"] + 10, box["y"] + box["height"] / 2, box["width"] - 20
     page.mouse.move(left, middle)
@@ -160,10 +154,33 @@ def _slider(page: Any, url: str) -> list[Row]:
     return [*rows, *_rows("pointer", "written", drag["written"]), *_rows("pointer", "rendered", drag["rendered"])]
 
 
-def _counted(session: Any) -> dict[str, float]:
-    """Seconds of the main thread's processor time so far, by counter."""
-    metrics = session.send("Performance.getMetrics")["metrics"]
-    return {each["name"]: each["value"] for each in metrics}
+class Counters:
+    """Processor time of a page's main thread from now on."""
+
+    def __init__(self, page: Any) -> None:
+        self._session = page.context.new_cdp_session(page)
+        self._session.send("Performance.enable", {"timeDomain": "threadTicks"})
+        self._before = self._read()
+
+    def rows(self, case: str, move: str, moves: int) -> list[Row]:
+        """What was spent on each of some moves; ends the counting."""
+        after = self._read()
+        self._session.detach()
+        return [
+            Row(
+                GROUP,
+                case,
+                f"main thread for a {move}: {what}",
+                1000 * (after[name] - self._before[name]) / moves,
+                "ms",
+                moves,
+            )
+            for name, what in COUNTERS.items()
+        ]
+
+    def _read(self) -> dict[str, float]:
+        metrics = self._session.send("Performance.getMetrics")["metrics"]
+        return {each["name"]: each["value"] for each in metrics}
 
 
 def _forget(page: Any) -> None:
@@ -202,10 +219,12 @@ def _toy(page: Any, url: str, seconds: float) -> list[Row]:
     page.mouse.move(x, y)
     page.mouse.down()
     page.evaluate(FRAMES)
+    counters = Counters(page)
     begin, moves = time.perf_counter(), 0
     while (passed := time.perf_counter() - begin) < seconds:
         page.mouse.move(x + 40 * math.sin(3 * passed), y + 40 * (1 - math.cos(3 * passed)))
         moves += 1
+    spent = counters.rows("toy, a point dragged", "move", moves)
     page.evaluate("window.frames_on = false")
     frames: list[float] = page.evaluate("window.frames_")
     page.mouse.up()
@@ -218,4 +237,5 @@ def _toy(page: Any, url: str, seconds: float) -> list[Row]:
         Row(GROUP, case, "moves a second that the pointer made", moves / passed, "1/s", moves),
         Row.of(GROUP, case, "from one new picture to the next", gaps, "ms"),
         Row(GROUP, case, "from one new picture to the next, 95th percentile", percentile(gaps), "ms", len(gaps)),
+        *spent,
     ]

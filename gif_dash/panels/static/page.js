@@ -130,9 +130,9 @@ function render({ model, el }) {
         name(root);
       });
     };
-    // Numbers that change at every step of a slider are texts: nothing among them needs a name.
+    // What changes at every step of a slider are texts and drawings: nothing among them needs a name.
     const watch = new MutationObserver((records) => {
-      if (records.some((record) => [...record.addedNodes].some((node) => node.nodeType === Node.ELEMENT_NODE))) plan();
+      if (records.some((record) => [...record.addedNodes].some((node) => node instanceof HTMLElement))) plan();
     });
     watch.observe(root, { childList: true, subtree: true });
     undo.push(() => watch.disconnect());
