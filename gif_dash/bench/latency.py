@@ -1,7 +1,7 @@
-"""How long the picture lags behind the hand: the slider of the influence scalar, and a point of the toy that is dragged.
+"""How far the picture lags behind the hand: at the slider of the influence scalar, and at a dragged point of the toy.
 
-Needs Chromium and playwright (the test extra). A small class removal on digits-cnn is computed first. Then real keys and
-a real pointer, as the browser's debugger sends them, move the slider at random times, and the page itself takes times:
+Needs Chromium and playwright (the test extra). A small class removal on digits-cnn is computed first. Then keys and a
+pointer, as the browser's debugger sends them, move the slider at random times, and the page itself takes times:
 
 - written: from the event's own time stamp (when the browser got the key or the pointer's move) until the page's script
   has drawn, that is, has changed every curve's marker and the table
@@ -11,8 +11,9 @@ a real pointer, as the browser's debugger sends them, move the slider at random 
   what took less than 16 ms, which counts as 16 here
 
 Beside them stands the processor time of the page's main thread for each move, all told and by kind, from the browser's
-own counters: what a busy machine does not change. A screen of 60 Hz alone makes an event wait for 8 ms in the middle, and for 17 ms at most. Frames a second of the toy are
-animation frames in which a trajectory differs from the frame before, while a point goes round in circles.
+own counters: what a busy machine does not change. A screen of 60 Hz alone makes an event wait for 8 ms in the middle,
+and for 17 ms at most. Frames a second of the toy are animation frames in which a trajectory differs from the frame
+before, while a point goes round in circles.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import random
 import signal
 import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +232,7 @@ def _toy(page: Any, url: str, seconds: float) -> list[Row]:
     page.mouse.up()
     if len(frames) < 2:
         raise Unavailable("a point was dragged and no trajectory moved")
-    gaps = [after - before for before, after in zip(frames, frames[1:], strict=False)]
+    gaps = [after - before for before, after in pairwise(frames)]
     case = "toy, a point dragged"
     return [
         Row(GROUP, case, "frames a second with a new picture", len(frames) / passed, "1/s", len(frames)),

@@ -48,7 +48,8 @@ PRESS = """
     const over = (value) => { watch.disconnect(); clearTimeout(late); done(value); };
     const watch = new MutationObserver(() => drawn() !== before && over(performance.now() - begin));
     const late = setTimeout(() => over(-1), 60000);
-    watch.observe(document.querySelector(".gd-place:not(.gd-hidden)"), { subtree: true, childList: true, attributes: true });
+    const place = document.querySelector(".gd-place:not(.gd-hidden)");
+    watch.observe(place, { subtree: true, childList: true, attributes: true });
     slider.stepUp();
     slider.dispatchEvent(new Event("input", { bubbles: true }));
   });

@@ -32,7 +32,8 @@ AUDIT = """async () => {
     });
     try {
         const { violations } = await axe.run(document, { resultTypes: ["violations"] });
-        return violations.map(({ id, impact, help, nodes }) => ({ id, impact, help, where: nodes.map((node) => node.html.slice(0, 200)) }));
+        return violations.map(({ id, impact, help, nodes }) =>
+            ({ id, impact, help, where: nodes.map((node) => node.html.slice(0, 200)) }));
     } finally {
         for (const back of away) back();
     }
@@ -47,7 +48,8 @@ SEEN = """() => {
         return look && look.outlineStyle !== "none" && parseFloat(look.outlineWidth) >= 1;
     };
     const ring = element.querySelector?.(".gd-hit, .gd-line-reach");
-    const seen = outlined(element) || outlined(element.nextElementSibling) || (ring && getComputedStyle(ring).stroke !== "none");
+    const ringed = ring && getComputedStyle(ring).stroke !== "none";
+    const seen = outlined(element) || outlined(element.nextElementSibling) || ringed;
     return seen ? "" : `not seen: ${element.outerHTML.slice(0, 200)}`;
 }"""
 

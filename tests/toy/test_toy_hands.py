@@ -503,7 +503,7 @@ def test_the_solves_of_the_expansions_and_of_the_notebook(page: Any) -> None:
 
 
 def test_what_is_not_drawn_is_said(tab: Any) -> None:
-    """Of many points an even sample is drawn, and each that was changed by hand: the words have the picture's numbers."""
+    """Of many points an even sample is drawn, and each that was changed: the words have the picture's numbers."""
     opened(tab, ToySpec(points=4000, outliers=600, edits=("601:out",)))
     words, drawn = tab.locator(".gd-points-thinned"), tab.locator(".gd-point")
     assert words.inner_text().startswith("Drawn are 200 of 600 outliers and 201 of 3,400 others, evenly picked")
