@@ -128,6 +128,7 @@ const controls = {
     const picker = make("div", "gd-picker", { role: "group" });
     const fallback = make("input", "gd-text", { type: "text", "aria-label": `${field.title}, positions` });
     fallback.addEventListener("change", () => put(fallback.value));
+    const later = make("p", "gd-help", {}, "Names and pictures to press come once the network is there; until then: positions, with commas.");
     const chips = make("div", "gd-chips", { role: "group", "aria-label": "Chosen classes" });
     const search = make("input", "gd-text", { type: "search", autocomplete: "off", spellcheck: "false" });
     const matching = make("button", "gd-button gd-quiet", { type: "button" });
@@ -226,7 +227,7 @@ const controls = {
       else grid.removeAttribute("aria-label");
       search.setAttribute("aria-label", `Find among ${list.length} classes`);
       search.placeholder = `Find among ${list.length} classes`;
-      picker.replaceChildren(...(!list.length ? [fallback] : many ? [chips, finder, grid] : [grid]));
+      picker.replaceChildren(...(!list.length ? [fallback, later] : many ? [chips, finder, grid] : [grid]));
       filter();
       show(value);
     };
