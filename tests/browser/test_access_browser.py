@@ -19,7 +19,8 @@ from driving import Served, Visit, until
 
 from gif_dash import resources
 
-pytestmark = pytest.mark.browser
+#: Seconds; an idle machine takes half a minute, a busy one many times that.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 IMPACTS = ("minor", "moderate", "serious", "critical")
 #: Runs axe on what is to be seen: the other tabs' panels, which hidden as they are cost it most of its time, are taken
