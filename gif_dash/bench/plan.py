@@ -7,7 +7,7 @@ from dataclasses import dataclass
 #: Every group is a module of this package.
 GROUPS = ("hvp", "solve", "selection", "sweep", "memory", "startup")
 #: Likewise, but measured only when named: they take minutes and both cores.
-NAMED_GROUPS = ("sharing", "load", "attribution")
+NAMED_GROUPS = ("sharing", "load", "attribution", "latency")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ class Row:
         case: the network, or what else was measured, with its sizes.
         what: which figure.
         value: median over the repeats; NaN where it could not be had, which `note` explains.
-        unit: s, ms, MB, cores, ``ratio`` (dimensionless) or ``count``.
+        unit: s, ms, 1/s, MB, cores, ``ratio`` (dimensionless) or ``count``.
         repeats: measurements behind it.
         spread: half the distance between the quartiles, in the same unit; 0 for one measurement.
         note: a few words where something is to be said.

@@ -105,7 +105,7 @@ def html_table(
     numeric = [pd.api.types.is_numeric_dtype(frame[name]) for name in frame.columns]
     classed = [' class="gd-num"' if is_number else "" for is_number in numeric]
     head = "".join(
-        f'<th scope="col"{css}>{_cell((titles or {}).get(name, name))}</th>'
+        f'<th scope="col"{css}>{_cell(title)}</th>' if (title := (titles or {}).get(name, name)) else f"<td{css}></td>"
         for name, css in zip(names, classed, strict=True)
     )
     body = [

@@ -32,6 +32,7 @@ class Points:
 
     Attributes:
         shown: positions of the points that are drawn.
+        thinned: a sentence where these are not all; else empty.
         windows: from and to of each feature and of the target.
         settings: what the page needs to compute the trajectories by itself.
         edits: changes by hand, in the spelling of the spec.
@@ -39,6 +40,7 @@ class Points:
     """
 
     shown: tuple[int, ...]
+    thinned: str
     windows: tuple[Window, ...]
     settings: Mapping[str, Any]
     edits: tuple[str, ...]
@@ -75,7 +77,23 @@ def points(spec: ToySpec, data: toy.Data) -> Points:
         "largest": toy.LARGEST_SCALAR,
     }
     windows = tuple(zip(low.tolist(), high.tolist(), strict=True))
-    return Points(tuple(sorted(shown)), windows, settings, spec.edits, spec.variant == "exact")
+    thinned = _thinned(shown, spec.outliers, spec.points)
+    return Points(tuple(sorted(shown)), thinned, windows, settings, spec.edits, spec.variant == "exact")
+
+
+def _thinned(shown: set[int], outliers: int, count: int) -> str:
+    """What is not drawn, in words."""
+    if len(shown) == count:
+        return ""
+    leaving = sum(index < outliers for index in shown)
+    parts = []
+    for drawn, there, name in ((leaving, outliers, "outliers"), (len(shown) - leaving, count - outliers, "others")):
+        if there:
+            parts.append(f"{drawn:,} of {there:,} {name}" if drawn < there else f"all {there:,} {name}")
+    return (
+        f"Drawn are {' and '.join(parts)}, evenly picked, and every point that was changed by hand; a lasso takes only "
+        f"these. All {count:,} are computed with."
+    )
 
 
 def columns(data: toy.Data) -> bytes:

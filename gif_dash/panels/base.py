@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import ipywidgets
@@ -77,7 +78,7 @@ class Panel(Generic[S]):
         self.results = column(classes=("gd-results",))
         controls = column(*self.controls(), classes=("gd-controls",))
         self.widget = column(
-            html(self.intro, "gd-intro"),
+            html(f'<h2 class="gd-unseen">{escape(self.title)}</h2>{self.intro}', "gd-intro"),
             ipywidgets.Box([controls, self.results], _dom_classes=("gd-columns",)),
             classes=("gd-panel",),
         )

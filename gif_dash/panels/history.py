@@ -113,7 +113,10 @@ class HistoryPanel:
             self.who, self.actions, self.chart, self.words, self.share, classes=("gd-history-below", "gd-hidden")
         )
         self.widget = column(
-            html(self.intro, "gd-intro"), self.table, self.below, classes=("gd-panel", "gd-history-panel")
+            html(f'<h2 class="gd-unseen">{self.title}</h2>{self.intro}', "gd-intro"),
+            self.table,
+            self.below,
+            classes=("gd-panel", "gd-history-panel"),
         )
 
     # --- as every panel ---------------------------------------------------------------------------------------------

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gif_dash.bench import environment, memory, peers, run
-from gif_dash.bench.plan import GROUPS, Plan, Unavailable
+from gif_dash.bench import environment, latency, memory, peers, run
+from gif_dash.bench.plan import GROUPS, NAMED_GROUPS, Plan, Unavailable
 from gif_dash.bench.report import number, report, write_json
 from gif_dash.bench.rows import Row, interleaved, ratios, spread
 
@@ -115,9 +115,32 @@ def test_wrong_names_are_refused_in_one_sentence() -> None:
         assert "Traceback" not in done.stderr
 
 
+class Heard:
+    """A page that has noted these times."""
+
+    def __init__(self, **noted: object) -> None:
+        self.noted = noted
+
+    def wait_for_timeout(self, _milliseconds: float) -> None: ...
+
+    def evaluate(self, _script: str) -> object:
+        return self.noted
+
+
+def test_latency_counts_only_pictures_that_changed() -> None:
+    times = [float(place) for place in range(latency.PRESSES)]
+    noted = {"written": times, "rendered": times, "presented": [24.0], "same": 0}
+    assert latency._heard(Heard(**noted), "a key")["written"] == times
+    median, tail = latency._rows("key", "written", times)
+    assert (median.value, tail.value) == pytest.approx((124.5, 236.55))  # of 0 … 249
+    for wrong in ({"same": 100}, {"written": times[:100]}, {"rendered": times[:5]}):
+        with pytest.raises(Unavailable, match="moves by a key"):
+            latency._heard(Heard(**(noted | wrong)), "a key")
+
+
 def test_every_group_is_a_module() -> None:
     folder = Path(run.__file__).parent
-    assert all((folder / f"{name}.py").is_file() for name in GROUPS)
+    assert all((folder / f"{name}.py").is_file() for name in GROUPS + NAMED_GROUPS)
 
 
 @linux

@@ -162,7 +162,7 @@ def test_another_class_cancelled_within_a_second_and_run_again(visit: Visit, das
     moves(page, page.get_by_role("slider", name="influence scalar s"), "ArrowRight", page.locator(".gd-scrub output"))
     begin = time.monotonic()
     cancel.click()
-    run.and_(page.locator(":enabled")).wait_for()
+    run.and_(page.locator("[aria-disabled=false]")).wait_for()
     cancel.wait_for(state="hidden")
     assert time.monotonic() - begin < 1.0
     assert panel.get_by_role("status").first.inner_text() == "Cancelled"

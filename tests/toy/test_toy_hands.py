@@ -500,3 +500,16 @@ def test_the_solves_of_the_expansions_and_of_the_notebook(page: Any) -> None:
     factor = 10 / 4000 / 1.04 / 10
     inverse = np.linalg.inv(published.solves.hessian[-1])
     same(tables[2], (factor * inverse @ published.solves.gradients["pif"][-1])[:5])
+
+
+def test_what_is_not_drawn_is_said(tab: Any) -> None:
+    """Of many points an even sample is drawn, and each that was changed: the words have the picture's numbers."""
+    opened(tab, ToySpec(points=4000, outliers=600, edits=("601:out",)))
+    words, drawn = tab.locator(".gd-points-thinned"), tab.locator(".gd-point")
+    assert words.inner_text().startswith("Drawn are 200 of 600 outliers and 201 of 3,400 others, evenly picked")
+    assert words.inner_text().endswith("All 4,000 are computed with.")
+    assert drawn.count() == 401
+
+    opened(tab, ToySpec(points=200, outliers=40))
+    assert not words.is_visible(), "all are drawn: nothing to say"
+    assert drawn.count() == 200

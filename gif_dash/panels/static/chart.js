@@ -119,10 +119,11 @@ function swatch(style, chart) {
   return picture;
 }
 
-let charts = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 function render({ model, el }) {
-  const id = `gd-chart-${++charts}`;
+  const id = `gd-chart-${fresh()}`;
   el.classList.add("gd-chart");
   const legend = make("ul", "gd-legend", { "aria-label": "Legend" });
   const facets = make("div", "gd-facets", { role: "group" });
@@ -132,7 +133,7 @@ function render({ model, el }) {
   const value = make("output", "", { for: `${id}-slider`, "aria-live": "off" }); // the slider says its value itself
   const stops = make("div", "gd-stops", { role: "group", "aria-label": "Places for the marker" });
   const scrub = make("div", "gd-scrub", {}, sliderLabel, slider, value);
-  const readout = make("div", "gd-scroll gd-readout");
+  const readout = make("div", "gd-scroll gd-readout", { tabindex: 0, role: "region" });
   el.append(legend, facets, scrub, stops, readout);
 
   let chart = model.get("chart");
@@ -343,7 +344,7 @@ function render({ model, el }) {
   }
 
   function table() {
-    const head = make("tr", "", {}, make("th", "", { scope: "col" }, ""), make("th", "gd-num", { scope: "col" }, `computed at ${chart.symbol}`));
+    const head = make("tr", "", {}, make("td"), make("th", "gd-num", { scope: "col" }, `computed at ${chart.symbol}`));
     for (const quantity of chart.quantities) {
       head.append(make("th", "gd-num", { scope: "col" }, quantity.unit ? `${quantity.title}, ${quantity.unit}` : quantity.title));
     }
@@ -391,6 +392,7 @@ function render({ model, el }) {
     drawn = width;
     movers = [];
     facets.setAttribute("aria-label", chart.title);
+    readout.setAttribute("aria-label", `${chart.title}: values at the marker`);
     const plots = chart.quantities.filter((quantity) => quantity.axis);
     const columns = width >= 560 && plots.length > 1 ? 2 : 1;
     const each = (width - 24 * (columns - 1)) / columns;
@@ -403,6 +405,7 @@ function render({ model, el }) {
     facets.replaceChildren(...plots.map((quantity, place) => facet(quantity, each, place >= plots.length - columns)));
     sliderLabel.textContent = chart.x.title;
     // Named places that a click takes the marker to.
+    const focused = stops.contains(document.activeElement) ? document.activeElement.textContent : null;
     stops.replaceChildren(
       ...chart.marks.map((mark) => {
         const button = make("button", "gd-button gd-quiet", { type: "button" });
@@ -412,6 +415,7 @@ function render({ model, el }) {
         return button;
       }),
     );
+    if (focused !== null) ([...stops.children].find((button) => button.textContent === focused) ?? slider).focus({ preventScroll: true });
     table();
     slider.value = Math.round(toPlace(position));
     draw();

@@ -2,7 +2,8 @@
 
 const MANY_CLASSES = 20; // from here on there is a box to find one
 const FEW_PIXELS = 16; // pictures up to this width are enlarged a lot: smoothing would blur them
-let forms = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 function make(tag, className = "", attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -127,6 +128,7 @@ const controls = {
     const picker = make("div", "gd-picker", { role: "group" });
     const fallback = make("input", "gd-text", { type: "text", "aria-label": `${field.title}, positions` });
     fallback.addEventListener("change", () => put(fallback.value));
+    const later = make("p", "gd-help", {}, "Names and pictures to press come once the network is there; until then: positions, with commas.");
     const chips = make("div", "gd-chips", { role: "group", "aria-label": "Chosen classes" });
     const search = make("input", "gd-text", { type: "search", autocomplete: "off", spellcheck: "false" });
     const matching = make("button", "gd-button gd-quiet", { type: "button" });
@@ -225,7 +227,7 @@ const controls = {
       else grid.removeAttribute("aria-label");
       search.setAttribute("aria-label", `Find among ${list.length} classes`);
       search.placeholder = `Find among ${list.length} classes`;
-      picker.replaceChildren(...(!list.length ? [fallback] : many ? [chips, finder, grid] : [grid]));
+      picker.replaceChildren(...(!list.length ? [fallback, later] : many ? [chips, finder, grid] : [grid]));
       filter();
       show(value);
     };
@@ -306,8 +308,17 @@ function exactNumber(field, put, id = "") {
   };
 }
 
+/** What is drawn anew in a box gives the keyboard's focus to the part that stands for the one that had it. */
+function keepFocus(box, draw) {
+  const had = box?.contains(document.activeElement) ? document.activeElement : null;
+  draw();
+  if (!had || had.isConnected) return;
+  const same = [...box.querySelectorAll(had.tagName)].find((part) => part.value === had.value && part.title === had.title);
+  (same ?? box.querySelector("input, select, button"))?.focus({ preventScroll: true });
+}
+
 function render({ model, el }) {
-  const own = `gd-form-${++forms}`;
+  const own = `gd-form-${fresh()}`;
   el.classList.add("gd-form");
   const form = make("form", "", { "aria-label": model.get("label") });
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -340,6 +351,7 @@ function render({ model, el }) {
   const general = make("p", "gd-error", { role: "alert" });
   const reset = make("button", "gd-button gd-quiet gd-reset", { type: "button" }, "Reset to defaults");
   reset.addEventListener("click", () => {
+    form.querySelector("input, select, button, summary")?.focus({ preventScroll: true }); // the button goes away
     model.set("values", model.get("defaults"));
     model.save_changes();
   });
@@ -356,7 +368,7 @@ function render({ model, el }) {
       const text = JSON.stringify(list);
       if (offered.get(name) === text) continue; // what a person typed to find something stays
       offered.set(name, text);
-      shown.get(name)?.choices?.(list);
+      keepFocus(shown.get(name)?.box, () => shown.get(name)?.choices?.(list));
     }
     values();
   };

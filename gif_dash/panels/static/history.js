@@ -44,10 +44,11 @@ const SORTED = {
   seconds: ["Time", (row) => row.seconds, true],
 };
 
-let tables = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 function render({ model, el }) {
-  const id = `gd-history-${++tables}`;
+  const id = `gd-history-${fresh()}`;
   el.classList.add("gd-history");
   let sort = { by: "created", down: true };
   let shown = PAGE;

@@ -49,11 +49,12 @@ function inside(polygon, x, y) {
   return within;
 }
 
-let plots = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 function render({ model, el }) {
   el.classList.add("gd-imagebox");
-  const own = `gd-images-${++plots}`;
+  const own = `gd-images-${fresh()}`;
   const strip = make("div", "gd-strip", { role: "group", "aria-label": "Test images, the highest loss first" });
   const stripHead = make("p", "gd-help");
   const asked = make("div", "gd-asked");

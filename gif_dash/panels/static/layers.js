@@ -9,10 +9,11 @@ function make(tag, className = "", attributes = {}, ...children) {
   return element;
 }
 
-let pictures = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 function render({ model, el }) {
-  const id = `gd-layers-${(pictures += 1)}`;
+  const id = `gd-layers-${fresh()}`;
   el.classList.add("gd-network");
   const head = make("div", "gd-network-head");
   const place = make("div", "gd-scroll");

@@ -24,6 +24,7 @@ function render({ model, el }) {
 
   /** Asks for something as a value, not as a message: a message overtakes values that wait, the step among them. */
   const ask = (what, name = "") => {
+    followFocus();
     model.set("asked", { do: what, name, count: (model.get("asked").count ?? 0) + 1 });
     model.save_changes();
   };
@@ -130,6 +131,27 @@ function render({ model, el }) {
   }
 
   function draw() {
+    const had = el.contains(document.activeElement);
+    redraw();
+    if (had) takeFocus();
+  }
+
+  /** The button that had the keyboard's focus is gone: the card's first words or link have it. */
+  const takeFocus = () => {
+    if ((document.activeElement ?? document.body) === document.body) el.querySelector("h2[tabindex], a, button")?.focus({ preventScroll: true });
+  };
+
+  /** Between a lesson and all controls the card itself is out of sight for a moment, which loses the focus once more. */
+  let following = 0;
+  function followFocus(left = 30) {
+    clearTimeout(following);
+    following = setTimeout(() => {
+      takeFocus();
+      if (left) followFocus(left - 1);
+    }, 100);
+  }
+
+  function redraw() {
     const lesson = model.get("lesson");
     el.classList.toggle("gd-lesson-on", Boolean(lesson.steps));
     if (!lesson.steps) {
@@ -194,7 +216,10 @@ function render({ model, el }) {
   model.on("change:left", draw);
   model.on("change:step", draw);
   draw();
-  return () => document.removeEventListener("keydown", keys);
+  return () => {
+    clearTimeout(following);
+    document.removeEventListener("keydown", keys);
+  };
 }
 
 export default { render };

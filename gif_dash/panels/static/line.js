@@ -160,10 +160,11 @@ const EQUATION = [
 
 // --- the drawing -------------------------------------------------------------------------------------------------------
 
-let lines = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 function render({ model, el }) {
-  const id = `gd-line-${++lines}`;
+  const id = `gd-line-${fresh()}`;
   el.classList.add("gd-line");
   el.setAttribute("data-lm-suppress-shortcuts", "true"); // the keys are the points', not the notebook's
 
@@ -682,11 +683,21 @@ function render({ model, el }) {
     );
   }
 
+  // What is cut off must be within reach of the keyboard; what is not would only be in its way.
+  const fitting = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+
   function buildEquation() {
+    fitting.disconnect();
     const title = make("h3", "", {}, "The numbers in the equation");
     const parts = EQUATION.map(([name, body]) => {
       const part = make("div", "gd-line-part", {}, make("span", "gd-muted", {}, name));
-      const holder = make("div", "gd-line-math");
+      const holder = make("div", "gd-line-math", { role: "group", "aria-label": name });
+      fitting.observe(holder);
       holder.innerHTML = body; // ours, without anything from people
       part.append(holder);
       if (name === "Influence") part.classList.add("gd-line-wide");

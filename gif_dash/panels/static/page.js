@@ -120,6 +120,7 @@ function render({ model, el }) {
   // The widget is in the page only after render returns.
   requestAnimationFrame(() => {
     const root = el.closest(".gd-app") ?? document.body;
+    if (inVoila()) root.setAttribute("role", "main"); // JupyterLab has landmarks of its own
     let planned = false;
     const plan = () => {
       if (planned) return;
@@ -129,7 +130,10 @@ function render({ model, el }) {
         name(root);
       });
     };
-    const watch = new MutationObserver(plan);
+    // What changes at every step of a slider are texts and drawings: nothing among them needs a name.
+    const watch = new MutationObserver((records) => {
+      if (records.some((record) => [...record.addedNodes].some((node) => node instanceof HTMLElement))) plan();
+    });
     watch.observe(root, { childList: true, subtree: true });
     undo.push(() => watch.disconnect());
     name(root);

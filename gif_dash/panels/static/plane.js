@@ -139,17 +139,18 @@ class Labels {
   }
 }
 
-let planes = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 function render({ model, el }) {
-  const id = `gd-plane-${++planes}`;
+  const id = `gd-plane-${fresh()}`;
   el.classList.add("gd-toy");
   const still = matchMedia("(prefers-reduced-motion: reduce)");
 
   const play = make("button", "gd-button gd-primary gd-play", { type: "button" }, "Play");
   const step = make("button", "gd-button", { type: "button", "aria-label": "One step on" }, "Step");
   const reset = make("button", "gd-button", { type: "button", "aria-label": "Back to the start" }, "Reset");
-  const slider = make("input", "", { type: "range", min: 0, step: 1, id: `${id}-slider` });
+  const slider = make("input", "", { type: "range", min: 0, step: 1, id: `${id}-slider`, "aria-label": "Step" }); // the visible label goes where there is little room
   const sliderLabel = make("label", "gd-label", { for: `${id}-slider` }, "Step");
   const caption = make("output", "gd-caption", { for: `${id}-slider` });
   const player = make("div", "gd-player", { role: "group", "aria-label": "Removal, step by step" }, play, step, reset, sliderLabel, slider, caption);
@@ -158,7 +159,7 @@ function render({ model, el }) {
   const solving = make("section", "gd-solve", { "aria-label": "The solve at this step" });
   const measures = make("div", "gd-measures");
   const legend = make("ul", "gd-legend", { "aria-label": "Legend" });
-  const readout = make("div", "gd-scroll gd-readout");
+  const readout = make("div", "gd-scroll gd-readout", { tabindex: 0, role: "region", "aria-label": "Values at the step" });
   el.append(player, make("div", "gd-toy-views", {}, plane, data), solving, legend, measures, readout);
 
   let picture = model.get("picture");
@@ -187,7 +188,8 @@ function render({ model, el }) {
     const right = SPACE.left + inner.width;
     const bottom = SPACE.top + inner.height;
 
-    const root = svg("svg", "", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img" });
+    // A group, not an image: the marks at the ends of the trajectories are sliders.
+    const root = svg("svg", "", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group" });
     root.setAttribute("aria-label", `Trajectories of the methods in the plane of ${shown.x_title} and ${shown.y_title}; the numbers are in the table below`);
     const clip = svg("clipPath", "", { id: `${id}-clip` }, svg("rect", "", { x: SPACE.left, y: SPACE.top, width: inner.width, height: inner.height }));
     root.append(clip, svg("rect", "gd-ground", { x: SPACE.left, y: SPACE.top, width: inner.width, height: inner.height }));
@@ -309,8 +311,8 @@ function render({ model, el }) {
         const here = along(path.points, place);
         heads[i].here = here;
         heads[i].head.setAttribute("transform", `translate(${px(here[0]).toFixed(1)},${py(here[1]).toFixed(1)}) scale(1.25)`);
-        heads[i].head.setAttribute("aria-valuenow", Math.round(place));
-        heads[i].head.setAttribute("aria-valuetext", `${shown.captions[Math.round(place)]}: ${number(here[0])}, ${number(here[1])}`);
+        if (path.key !== "retrain") heads[i].head.setAttribute("aria-valuenow", Math.round(place));
+        if (path.key !== "retrain") heads[i].head.setAttribute("aria-valuetext", `${shown.captions[Math.round(place)]}: ${number(here[0])}, ${number(here[1])}`);
         labels.block(px(here[0]), py(here[1]), 5);
         for (let k = 0; k < reached; k += 0.25) {
           const [x, y] = along(path.points, k);

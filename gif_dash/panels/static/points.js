@@ -31,10 +31,11 @@ function pointsView(host, id, hooks) {
   const clear = make("button", "gd-button gd-quiet", { type: "button", "aria-label": "Clear changes", title: "Clear all changes by hand" }, "Clear");
   const title = make("span", "", {}, make("label", "", { for: `${id}-feature` }, "The data: target and "), choice);
   const root = svg("svg", "gd-points", { role: "group" });
+  const thinned = make("p", "gd-help gd-points-thinned", { id: `${id}-thinned` });
   const hint = make("p", "gd-help gd-points-hint", { id: `${id}-hint` });
   const said = make("output", "gd-points-said", { "aria-live": "polite" });
-  host.replaceChildren(make("figcaption", "", {}, title, make("span", "gd-tools", {}, lasso, undo, clear)), root, said, hint);
-  root.setAttribute("aria-describedby", `${id}-hint`);
+  host.replaceChildren(make("figcaption", "", {}, title, make("span", "gd-tools", {}, lasso, undo, clear)), root, said, thinned, hint);
+  root.setAttribute("aria-describedby", `${id}-thinned ${id}-hint`);
 
   let place = null; // {px, py, x, y, width, height, right, bottom} of the drawing
   let drawn = new Map();
@@ -103,6 +104,8 @@ function pointsView(host, id, hooks) {
     if (focused >= 0) drawn.get(current)?.point.focus({ preventScroll: true });
     host.classList.toggle("gd-fixed", !editable);
     lasso.hidden = !editable;
+    thinned.textContent = hooks.points().thinned;
+    thinned.hidden = !thinned.textContent;
     hint.textContent = editable
       ? "Drag a point; click it, or draw around many, to have it leave (✕) or stay (●). Keys: arrows move the point in focus, Space or Delete has it leave or stay, Page Up and Down go to the next, Escape undoes."
       : "As published: these points stay as they are.";

@@ -23,16 +23,19 @@ function render({ model, el }) {
   const error = make("p", "gd-error", { role: "alert" });
   el.append(buttons, progress, line, error);
 
-  run.addEventListener("click", () => model.send({ do: "run" }));
+  // Out of reach by name only while it runs: a disabled button would lose the keyboard's focus.
+  run.addEventListener("click", () => model.get("running") || model.send({ do: "run" }));
   cancel.addEventListener("click", () => {
+    run.focus({ preventScroll: true }); // Cancel goes away
     cancel.disabled = true;
     model.send({ do: "cancel" });
   });
   const draw = () => {
     const running = model.get("running");
     buttons.hidden = !model.get("can_run");
-    run.disabled = running;
+    run.setAttribute("aria-disabled", String(running));
     run.classList.toggle("gd-primary", model.get("primary") && !running);
+    if (!running && document.activeElement === cancel) run.focus({ preventScroll: true });
     cancel.hidden = !running;
     cancel.disabled = false;
     progress.hidden = !running;

@@ -26,7 +26,7 @@ function render({ model, el }) {
   const say = (text) => {
     said.textContent = text;
     clearTimeout(timer);
-    timer = setTimeout(() => (said.textContent = ""), 4000);
+    timer = setTimeout(() => (said.textContent = ""), 4000 + 50 * text.length); // long enough to be read
   };
   const button = (text, help, click) => {
     const made = document.createElement("button");
@@ -37,7 +37,7 @@ function render({ model, el }) {
     made.addEventListener("click", click);
     return made;
   };
-  const copying = (what, text) => async () => say((await copy(text())) ? `${what} copied` : "The browser refused to copy");
+  const copying = (what, text, more = "") => async () => say((await copy(text())) ? `${what} copied${more}` : "The browser refused to copy");
   const group = (title, ...buttons) => {
     const row = document.createElement("div");
     row.className = "gd-share-row";
@@ -49,13 +49,16 @@ function render({ model, el }) {
     row.append(head, ...buttons);
     return row;
   };
+  // An address of this very machine is of no use to anybody else: what to send them is said where it is copied.
+  const alone = /^(localhost|127\.|\[::1\])/.test(location.hostname);
+  const abroad = alone ? ". It leads to this machine; others put what begins with ? behind the address of their gif-dash, or take the Command" : "";
   const link = () => location.origin + location.pathname + model.get("query");
   const copies = [
     button("Python", "the lines that compute this", copying("Python lines", () => model.get("python"))),
     button("Command", "the command that computes this", copying("Command", () => model.get("command"))),
   ];
   if (model.get("yaml")) copies.push(button("YAML", "the settings as a file for gif-dash run --spec", copying("YAML", () => model.get("yaml"))));
-  if (inVoila) copies.unshift(button("Link", "an address that restores this view", copying("Link", link)));
+  if (inVoila) copies.unshift(button("Link", "an address that restores this view", copying("Link", link, abroad)));
   el.append(group("Copy", ...copies));
   const files = {
     CSV: "the table",

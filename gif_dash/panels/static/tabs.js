@@ -1,4 +1,5 @@
-// A row of tabs after the WAI-ARIA pattern. See gif_dash/panels/bars.py.
+// A row of tabs after the WAI-ARIA pattern, opened by hand: the arrow keys move along, Enter or Space opens. What a tab
+// shows may have to be computed, so that passing by must not open it. See gif_dash/panels/bars.py.
 
 function render({ model, el }) {
   el.classList.add("gd-tabs");
@@ -6,10 +7,9 @@ function render({ model, el }) {
   list.setAttribute("role", "tablist");
   el.append(list);
 
-  const select = (place, focus) => {
+  const select = (place) => {
     model.set("selected", place);
     model.save_changes();
-    if (focus) list.children[place].focus();
   };
   const draw = () => {
     const titles = model.get("titles");
@@ -27,7 +27,7 @@ function render({ model, el }) {
         if (target === undefined) return;
         event.preventDefault();
         event.stopPropagation();
-        select(target % count, true);
+        list.children[target % count].focus();
       });
       list.append(tab);
     }

@@ -7,11 +7,12 @@ function make(tag, className, attributes = {}) {
   return element;
 }
 
-let groups = 0;
+// Every widget has a copy of this module, the page has one numbering: labels and clips find their own by it.
+const fresh = () => (globalThis.gdViews = (globalThis.gdViews ?? 0) + 1);
 
 /** Radio buttons for a list of {value, label}; says what was chosen. */
 function toggle(title, choose) {
-  const name = `gd-home-${(groups += 1)}`;
+  const name = `gd-home-${fresh()}`;
   const field = make("fieldset", "");
   const legend = make("legend", "");
   legend.textContent = title;
