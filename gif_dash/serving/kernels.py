@@ -138,13 +138,17 @@ class VisitorKernels(AsyncMappingKernelManager):
         return alive
 
     async def free(self, kernel_id: str) -> None:
-        """End a kernel, whatever it is doing; nothing happens if it has ended already."""
-        if kernel_id in self and kernel_id not in self._ending:
+        """End a kernel, whatever it is doing; nothing happens if it has ended already, or if `stop` ends them all.
+
+        Who waits for it may be cancelled (a page that closes): the kernel ends all the same. Jupyter's way to end a
+        kernel cannot be begun twice at a time; cancelling the second one cancels the first, too.
+        """
+        if kernel_id in self and kernel_id not in self._ending and not self._stopping.is_set():
             self._ending.add(kernel_id)
-            try:
-                await ensure_async(self.shutdown_kernel(kernel_id, now=True))  # type: ignore[no-untyped-call]
-            finally:
-                self._ending.discard(kernel_id)
+            shutting: Any = self.shutdown_kernel(kernel_id, now=True)  # type: ignore[no-untyped-call]
+            ending = asyncio.ensure_future(ensure_async(shutting))
+            ending.add_done_callback(lambda _: self._ending.discard(kernel_id))
+            await asyncio.shield(ending)
 
     async def discard_dead(self, notebook: str) -> None:
         """Kernels that died while they waited for a visitor are not given to one; others are started in their place."""
@@ -169,7 +173,7 @@ class VisitorKernels(AsyncMappingKernelManager):
     async def stop(self) -> None:
         """End all kernels, and those that are being started as soon as they are."""
         self._stopping.set()
-        while self._starting:
+        while self._starting or self._ending:
             await asyncio.sleep(0.02)
         await self.shutdown_all(now=True)
 

@@ -29,6 +29,7 @@ BEYOND = """() => [...document.querySelectorAll(".gd-app *")].filter((one) => {
 #: Text that is cut off and cannot be read as a title either.
 CUT = """() => [...document.querySelectorAll(".gd-app :not(svg *)")].filter((one) => one.checkVisibility()
     && ["hidden", "clip"].includes(getComputedStyle(one).overflowX) && one.scrollWidth > one.clientWidth + 1
+    && !one.matches(".gd-unseen")
     && !one.closest("[title]")?.title.includes(one.textContent.trim().replace(/\\s+/g, " "))
 ).map((one) => `${one.tagName}.${one.className} ${one.textContent.slice(0, 40)}`)"""
 

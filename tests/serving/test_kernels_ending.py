@@ -1,0 +1,57 @@
+"""A kernel is ended once, also if whoever wanted it leaves, and if all are ended at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from gif_dash.serving.kernels import VisitorKernels
+
+
+class Slow(VisitorKernels):
+    """Two kernels that take a moment to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.there, self.begun, self.ended = {"a", "b"}, list[str](), list[str]()
+
+    def __contains__(self, kernel_id: object) -> bool:
+        return kernel_id in self.there
+
+    async def shutdown_kernel(self, kernel_id: str, now: bool = False, restart: bool = False) -> None:
+        self.begun.append(kernel_id)
+        await asyncio.sleep(0.1)
+        self.there.remove(kernel_id)
+        self.ended.append(kernel_id)
+
+    async def shutdown_all(self, now: bool = False) -> None:
+        await asyncio.gather(*(self.shutdown_kernel(each, now=now) for each in sorted(self.there)))
+
+
+def test_who_leaves_while_a_kernel_ends_does_not_keep_it_alive() -> None:
+    async def play() -> Slow:
+        kernels = Slow()
+        waiting = asyncio.create_task(kernels.free("a"))
+        await asyncio.sleep(0.02)
+        waiting.cancel()
+        await kernels.free("a")  # it is ending: not a second time
+        await kernels.stop()
+        return kernels
+
+    kernels = asyncio.run(play())
+    assert kernels.begun == kernels.ended == ["a", "b"]
+
+
+def test_nothing_is_freed_while_all_are_ended() -> None:
+    async def play() -> Slow:
+        kernels = Slow()
+        stopping = asyncio.create_task(kernels.stop())
+        await asyncio.sleep(0.02)
+        watcher: Any = asyncio.create_task(kernels.free("a"))  # a page that has seen its kernel die, and closes
+        await asyncio.sleep(0.02)
+        watcher.cancel()
+        await stopping
+        return kernels
+
+    kernels = asyncio.run(play())
+    assert kernels.begun == kernels.ended == ["a", "b"]
