@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from statistics import fmean, stdev
 from typing import Any
 
@@ -207,8 +208,13 @@ class _Seeds:
 
     @classmethod
     def of(cls, answers: Answers, name: str) -> _Seeds:
-        asked = [spec for spec, _ in plan(name).methods()]
-        return cls(tuple(result for spec in asked if (result := answers.find(spec)) is not None))
+        """Of each seed the answer with the most MRs: a record that goes on may not have all of them yet."""
+        found = []
+        for whole, _ in plan(name).methods():
+            parts = (mrs for count in range(len(whole.mrs), 0, -1) for mrs in combinations(whole.mrs, count))
+            asked = (whole.model_copy(update={"mrs": mrs}) for mrs in parts)
+            found.append(next((result for spec in asked if (result := answers.find(spec)) is not None), None))
+        return cls(tuple(result for result in found if result is not None))
 
     def values(self, method: str, mr: float, name: str) -> list[float]:
         """A column at the best s (of a reference: its only row), by seed."""

@@ -120,11 +120,13 @@ def _answered(plan: Plan, done: dict[str, files.Kept]) -> list[Spec]:
 
 
 def _assembled(plan: Plan, done: dict[str, files.Kept], seconds: dict[str, float]) -> list[tuple[Spec, files.Kept]]:
-    """The questions about methods whose removals are all there."""
+    """The questions about methods, with as many of their MRs as there are removals."""
     found: list[tuple[Spec, files.Kept]] = []
-    for spec, parts in plan.methods():
-        kept = [done[part.canonical()] for part in parts if part.canonical() in done]
-        if len(kept) == len(parts):
+    for spec, asked in plan.methods():
+        parts = [part for part in asked if part.canonical() in done]
+        kept = [done[part.canonical()] for part in parts]
+        if kept:
+            spec = spec.model_copy(update={"mrs": tuple(part.mr for part in parts)})
             result: Result = assemble.methods(spec, [one.result for one in kept], seconds)
             commits = " and ".join(dict.fromkeys(one.commit for one in kept))
             found.append((spec, replace(kept[-1], spec=spec.canonical(), commit=commits, result=result)))
