@@ -109,6 +109,20 @@ def ship(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def test_a_record_that_goes_on_tells_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of three MRs: they stand in Table 2, the third is not run, and no claim about every MR holds."""
+    monkeypatch.setenv(recorded.VARIABLE, str(tmp_path))
+    asked = plan("cifar10-vgg11", seeds=1)
+    there = [spec for spec in asked.removals if spec.mr != 30]
+    kept = {s.canonical(): files.Kept(s.canonical(), "f", "code", "abc", removal(s)) for s in there}
+    assembled = _assembled(asked, kept, {"retrain": 2800.0})
+    files.pack(tmp_path / "cifar10-vgg11.zip", CARD.model_copy(update={"name": "cifar10-vgg11"}), FACTS, assembled)
+    part = section("Table 2")
+    ran = {row.head: any(pair.run for pair in row.pairs) for row in part.tables[0].rows}
+    assert [ran[f"GIF, MR {mr} %"] for mr in (10, 30, 50)] == [True, False, True]
+    assert {claim.verdict for claim in part.claims} <= {"not shown", "does not hold"}
+
+
 def section(title: str, store: Store | None = None) -> Section:
     return next(part for part in report.build(store).sections if part.title.startswith(title))
 
