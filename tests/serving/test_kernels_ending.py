@@ -18,13 +18,13 @@ class Slow(VisitorKernels):
     def __contains__(self, kernel_id: object) -> bool:
         return kernel_id in self.there
 
-    async def shutdown_kernel(self, kernel_id: str, now: bool = False, restart: bool = False) -> None:
+    async def shutdown_kernel(self, kernel_id: str, now: bool = False, restart: bool = False) -> None:  # type: ignore[override]
         self.begun.append(kernel_id)
         await asyncio.sleep(0.1)
         self.there.remove(kernel_id)
         self.ended.append(kernel_id)
 
-    async def shutdown_all(self, now: bool = False) -> None:
+    async def shutdown_all(self, now: bool = False) -> None:  # type: ignore[override]
         await asyncio.gather(*(self.shutdown_kernel(each, now=now) for each in sorted(self.there)))
 
 
