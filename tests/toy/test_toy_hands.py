@@ -305,6 +305,26 @@ def test_points_by_keyboard(page: Any) -> None:
     )
 
 
+#: Resolves when nothing has moved or scrolled for some frames: a busy machine scrolls and draws late.
+STILL = """
+() => new Promise((done) => {
+  const where = () => JSON.stringify([...document.querySelectorAll("svg.gd-points, [data-head]")].map((each) => {
+    const box = each.getBoundingClientRect();
+    return [box.x, box.y];
+  }));
+  let [before, same] = [where(), 0];
+  const look = () => {
+    const now = where();
+    same = now === before ? same + 1 : 0;
+    before = now;
+    if (same > 12) done();
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})
+"""
+
+
 def test_a_finger_drags_a_point_and_scrolls_beside_them(page: Any) -> None:
     shown = opened(page)
     index = lonely(shown)
@@ -319,6 +339,7 @@ def test_a_finger_drags_a_point_and_scrolls_beside_them(page: Any) -> None:
     touch("touchStart", *corner)
     touch("touchMove", corner[0], corner[1] + 30)
     touch("touchEnd")
+    page.evaluate(STILL)
     x, y = place(page, index)
     touch("touchStart", x, y)
     for k in range(1, 5):
@@ -456,6 +477,7 @@ def test_pointing_at_a_step_shows_its_solve(page: Any) -> None:
     about = page.locator(".gd-solve-about")
     resting = about.inner_text()
     page.locator(".gd-player input").fill("10")
+    page.evaluate(STILL)
     box = page.locator("[data-head=pif]").bounding_box()
     page.locator(".gd-player input").fill("20")
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
