@@ -13,7 +13,7 @@ from gif_dash import published
 from gif_dash.figures.chart import Axis, Chart, Line, Quantity, to_plotly
 from gif_dash.figures.removal_words import effort
 from gif_dash.figures.tables import Html, clipped, html_table, number, significant
-from gif_dash.figures.theme import DASHES, MARKERS, Style
+from gif_dash.figures.theme import Style, stroke
 from gif_dash.results import Result
 
 if TYPE_CHECKING:
@@ -191,13 +191,7 @@ def facts(result: Result) -> str:
 
 def swatch(choice: str) -> str:
     """The stroke and marker of a choice of images as inline SVG."""
-    look = STYLES[choice]
-    return (
-        '<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">'
-        f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
-        f'stroke-dasharray="{DASHES[look.dash]}"/><path transform="translate(14,7)" d="{MARKERS[look.marker]}" '
-        f'style="fill:{look.css()}"/></svg>'
-    )
+    return stroke(STYLES[choice])
 
 
 def named(choice: str) -> Html:

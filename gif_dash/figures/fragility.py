@@ -11,7 +11,7 @@ import pandas as pd
 
 from gif_dash.figures.chart import Axis, Chart, Line, Quantity, decades, nearest, to_plotly
 from gif_dash.figures.tables import Html, number, significant
-from gif_dash.figures.theme import DASHES, MARKERS, Style, template
+from gif_dash.figures.theme import MARKERS, Style, stroke, template
 from gif_dash.results import Result
 from gif_dash.specs.fragility import USUAL
 
@@ -46,13 +46,7 @@ def grid(spec: Mapping[str, Any]) -> list[float]:
 
 def named(hessian: str) -> Html:
     """Swatch and label of a kind of Hessian."""
-    look = HESSIAN_STYLE[hessian]
-    return Html(
-        '<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">'
-        f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
-        f'stroke-dasharray="{DASHES[look.dash]}"/><path transform="translate(14,7)" d="{MARKERS[look.marker]}" '
-        f'style="fill:{look.css()}"/></svg><span class="gd-method">{escape(HESSIAN_LABEL[hessian])}</span>'
-    )
+    return Html(f'{stroke(HESSIAN_STYLE[hessian])}<span class="gd-method">{escape(HESSIAN_LABEL[hessian])}</span>')
 
 
 def curves(summary: pd.DataFrame, spec: Mapping[str, Any]) -> Chart:

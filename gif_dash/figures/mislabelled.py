@@ -13,7 +13,7 @@ from gif_dash.figures.attribution import name
 from gif_dash.figures.chart import Axis, Chart, Line, Mark, Quantity, to_plotly
 from gif_dash.figures.removal_words import effort
 from gif_dash.figures.tables import Html, html_table, number
-from gif_dash.figures.theme import DASHES, Style, label
+from gif_dash.figures.theme import Style, label, stroke
 from gif_dash.results import Result
 
 if TYPE_CHECKING:
@@ -70,12 +70,7 @@ def curves(detection: pd.DataFrame, spec: Mapping[str, Any]) -> Chart:
 
 def named(ranking: str) -> str:
     """Swatch and name of a ranking as HTML."""
-    look = STYLES[ranking]
-    return (
-        '<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">'
-        f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
-        f'stroke-dasharray="{DASHES[look.dash]}"/></svg><span class="gd-method">{escape(called(ranking))}</span>'
-    )
+    return f'{stroke(STYLES[ranking])}<span class="gd-method">{escape(called(ranking))}</span>'
 
 
 # --- words ----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pandas as pd
 from gif_dash import published
 from gif_dash.figures.spectrum import LOSS_STYLE, converges_from
 from gif_dash.figures.tables import Html, duration, html_table, number, significant
-from gif_dash.figures.theme import DASHES, MARKERS, label
+from gif_dash.figures.theme import label, stroke
 from gif_dash.results import Result
 
 #: Test accuracies below this share of chance are called chance.
@@ -21,13 +21,7 @@ _CHANCE = 1.5
 
 def named_loss(loss: str) -> Html:
     """Swatch and label of a loss."""
-    look = LOSS_STYLE[loss]
-    return Html(
-        '<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">'
-        f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
-        f'stroke-dasharray="{DASHES[look.dash]}"/><path transform="translate(14,7)" d="{MARKERS[look.marker]}" '
-        f'style="fill:{look.css()}"/></svg><span class="gd-method">{escape(label(loss))}</span>'
-    )
+    return Html(f'{stroke(LOSS_STYLE[loss])}<span class="gd-method">{escape(label(loss))}</span>')
 
 
 def regulariser(spec: Mapping[str, Any]) -> str:

@@ -111,16 +111,21 @@ def label(method: str) -> str:
 
 
 def swatch(method: str) -> str:
-    """A short stroke of the method's colour, dash and marker as inline SVG (decorative: hidden from screen readers)."""
-    look = style(method)
-    marker = ""
+    """`stroke` in the style of a method, a criterion or a reference row."""
+    return stroke(style(method))
+
+
+def stroke(look: Style, *, line: bool = True) -> str:
+    """A short line with its marker, or the marker alone, as inline SVG (decorative: hidden from screen readers)."""
+    drawn = ""
+    if line:
+        drawn = (
+            f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
+            f'stroke-dasharray="{DASHES[look.dash]}"/>'
+        )
     if look.marker:
-        marker = f'<path transform="translate(14,7)" d="{MARKERS[look.marker]}" style="fill:{look.css()}"/>'
-    return (
-        '<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">'
-        f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
-        f'stroke-dasharray="{DASHES[look.dash]}"/>{marker}</svg>'
-    )
+        drawn += f'<path transform="translate(14,7)" d="{MARKERS[look.marker]}" style="fill:{look.css()}"/>'
+    return f'<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">{drawn}</svg>'
 
 
 def plain(text: str) -> str:

@@ -14,7 +14,7 @@ from gif_dash.figures.attribution import name
 from gif_dash.figures.chart import Axis, Chart, Line, Mark, Quantity, decades, to_plotly
 from gif_dash.figures.removal_words import effort
 from gif_dash.figures.tables import Html, html_table, number, significant
-from gif_dash.figures.theme import DASHES, MARKERS, Style, label, plain, template
+from gif_dash.figures.theme import MARKERS, Style, label, plain, stroke, template
 from gif_dash.results import Result
 
 if TYPE_CHECKING:
@@ -58,20 +58,7 @@ def called(solver: str) -> str:
 
 def named(solver: str) -> Html:
     """Swatch and name of a solver as HTML."""
-    return Html(f'{_swatch(STYLES[solver])}<span class="gd-method">{escape(called(solver))}</span>')
-
-
-def _swatch(look: Style, stroke: bool = True) -> str:
-    outline = MARKERS.get(look.marker, "")
-    marker = f'<path transform="translate(14,7)" d="{outline}" style="fill:{look.css()}"/>' if outline else ""
-    line = (
-        f'<path d="M1,7H27" style="fill:none;stroke:{look.css()};stroke-width:{look.width}" '
-        f'stroke-dasharray="{DASHES[look.dash]}"/>'
-    )
-    return (
-        '<svg class="gd-swatch" width="28" height="14" viewBox="0 0 28 14" aria-hidden="true">'
-        f"{line if stroke else ''}{marker}</svg>"
-    )
+    return Html(f'{stroke(STYLES[solver])}<span class="gd-method">{escape(called(solver))}</span>')
 
 
 # --- how the error falls ----------------------------------------------------------------------------------------------
@@ -185,7 +172,7 @@ def scatter_html(truth: pd.DataFrame, count: int) -> str:
         "trained again without the image</text>"
     )
     keys = " ".join(
-        f"<span>{_swatch(look, stroke=False)}{escape(words)}</span>"
+        f"<span>{stroke(look, line=False)}{escape(words)}</span>"
         for kind, (words, look) in KINDS.items()
         if kind in set(truth["kind"])
     )
