@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 import random
-import signal
 import tempfile
 import time
 from itertools import pairwise
@@ -102,28 +101,13 @@ def measure(plan: Plan) -> list[Row]:
     Raises:
         Unavailable: without playwright or Chromium, or where a move changed nothing.
     """
-    chromium = startup.chromium()
-    from playwright.sync_api import Error, sync_playwright
-
-    with tempfile.TemporaryDirectory() as cache:
-        process, url, _ = startup.start(Path(cache))
-        try:
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium, args=startup.FLAGS)
-                page = browser.new_page(viewport={"width": 1440, "height": 1000})
-                try:
-                    return [*_slider(page, url), *_toy(page, url, 5.0 if plan.quick else 10.0)]
-                except Error as error:
-                    raise Unavailable(f"the page did not answer: {str(error).splitlines()[0]}") from error
-                finally:
-                    browser.close()
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+    with tempfile.TemporaryDirectory() as cache, startup.served(Path(cache)) as (_, url, browser):
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        return [*_slider(page, url), *_toy(page, url, 5.0 if plan.quick else 10.0)]
 
 
 def _slider(page: Any, url: str) -> list[Row]:
-    page.goto(f"{url.rstrip('/')}/?tab=removal&scenario=digits-cnn&{SMALL}", wait_until="commit")
+    page.goto(f"{url}/?tab=removal&scenario=digits-cnn&{SMALL}", wait_until="commit")
     page.wait_for_selector(".gd-scores table", timeout=LONG)
     page.wait_for_timeout(3000)  # the page comes to rest
     page.evaluate(WATCH)
@@ -213,7 +197,7 @@ def _rows(by: str, what: str, values: list[float], note: str = "") -> list[Row]:
 
 def _toy(page: Any, url: str, seconds: float) -> list[Row]:
     """Frames a second while a point of the data goes round; 1,000 points, the default."""
-    page.goto(f"{url.rstrip('/')}/?tab=toy", wait_until="commit")
+    page.goto(f"{url}/?tab=toy", wait_until="commit")
     page.wait_for_selector(".gd-plane path.gd-way", timeout=LONG)
     page.wait_for_timeout(3000)
     box = page.locator(".gd-place:not(.gd-hidden) .gd-data .gd-point").first.bounding_box()

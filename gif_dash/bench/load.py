@@ -15,7 +15,6 @@ question exactly once.
 
 from __future__ import annotations
 
-import signal
 import statistics
 import tempfile
 import time
@@ -93,25 +92,13 @@ def measure(plan: Plan) -> list[Row]:
     Raises:
         Unavailable: without playwright or Chromium, if a page does not come to life, or if something was mixed up.
     """
-    chromium = startup.chromium()
     visitors = plan.visitors or (3 if plan.quick else 20)
-    from playwright.sync_api import Error, sync_playwright
-
-    with tempfile.TemporaryDirectory() as cache:
-        process, url, _ = startup.start(Path(cache), "--max-visitors", str(2 * visitors))
-        try:
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=chromium, args=startup.FLAGS)
-                crowd = Crowd(url, [browser.new_context().new_page() for _ in range(visitors)], process.pid)
-                try:
-                    return [*crowd.measure(5 if plan.quick else 20), *_kept(Path(cache), visitors)]
-                except Error as error:
-                    raise Unavailable(f"a page did not answer: {str(error).splitlines()[0]}") from error
-                finally:
-                    browser.close()
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        startup.served(Path(cache), "--max-visitors", str(2 * visitors)) as (server, url, browser),
+    ):
+        crowd = Crowd(url, [browser.new_context().new_page() for _ in range(visitors)], server)
+        return [*crowd.measure(5 if plan.quick else 20), *_kept(Path(cache), visitors)]
 
 
 class Crowd:
@@ -120,12 +107,11 @@ class Crowd:
     Args:
         url: of the server.
         pages: one for each, of a window of its own.
-        pid: of the server.
+        server: its process.
     """
 
-    def __init__(self, url: str, pages: list[Any], pid: int) -> None:
-        self.url, self.pages = url.rstrip("/"), pages
-        self.server = psutil.Process(pid)
+    def __init__(self, url: str, pages: list[Any], server: psutil.Process) -> None:
+        self.url, self.pages, self.server = url, pages, server
         self.case = f"{len(pages)} visitors"
         self.errors: list[str] = []
         for page in pages:

@@ -7,7 +7,6 @@ is a run of the criteria. Memory needs Chromium and playwright (the test extra):
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -155,23 +154,13 @@ def _throughput(cells: int) -> list[Row]:
 
 def _memory(cache: Path, visitors: int) -> list[Row]:
     """Resident memory of the processes behind some open pages."""
-    chromium = startup.chromium()
-    from playwright.sync_api import sync_playwright
-
-    process, url, _ = startup.start(cache)
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium, args=startup.FLAGS)
-            for _ in range(visitors):
-                page = browser.new_context().new_page()
-                page.goto(f"{url.rstrip('/')}/?tab=removal", wait_until="commit")
-                page.wait_for_selector(".gd-chart .gd-line", timeout=1000 * LONG)
-            time.sleep(startup.PAUSE)
-            found = resident(psutil.Process(process.pid))
-            browser.close()
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+    with startup.served(cache) as (server, url, browser):
+        for _ in range(visitors):
+            page = browser.new_context().new_page()
+            page.goto(f"{url}/?tab=removal", wait_until="commit")
+            page.wait_for_selector(".gd-chart .gd-line", timeout=1000 * LONG)
+        time.sleep(startup.PAUSE)
+        found = resident(server)
     case = f"{visitors} visitors, class removal shown"
     rows = [Row.of(GROUP, case, f"resident: {kind}", [own for own, _ in sizes], "MB") for kind, sizes in found.items()]
     shared = [Row.of(GROUP, case, "of a kernel, shared pages divided", [part for _, part in found["kernel"]], "MB")]

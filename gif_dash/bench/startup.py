@@ -22,8 +22,12 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil  # type: ignore[import-untyped]
 
 from gif_dash.bench.plan import Plan, Unavailable
 from gif_dash.bench.rows import Row
@@ -146,6 +150,31 @@ def start(cache: Path, *options: str) -> tuple[subprocess.Popen[str], str, float
         if (match := re.search(r"http://\S+", line)) is not None:
             return process, match.group(), time.perf_counter() - begin
     raise Unavailable("gif-dash did not start")
+
+
+@contextmanager
+def served(cache: Path, *options: str) -> Iterator[tuple[psutil.Process, str, Any]]:
+    """The process of a server, its address, and a headless browser beside it; all end with the block.
+
+    Raises:
+        Unavailable: without playwright or Chromium, or where a page does not answer.
+    """
+    path = chromium()
+    from playwright.sync_api import Error, sync_playwright
+
+    process, url, _ = start(cache, *options)
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+            try:
+                yield psutil.Process(process.pid), url.rstrip("/"), browser
+            except Error as error:
+                raise Unavailable(f"a page did not answer: {str(error).splitlines()[0]}") from error
+            finally:
+                browser.close()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
 
 
 def _visit(context: Any, url: str) -> tuple[float, float]:
