@@ -32,12 +32,11 @@ than that nothing predicts.
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from functools import cache, partial
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,6 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import nn
 from torch.utils.data import TensorDataset
 
 from gif_dash.experiments.provenance import Stopwatch
@@ -55,6 +53,7 @@ from gif_dash.experiments.removal import Removal
 from gif_dash.figures.gauge import TITLES
 from gif_dash.progress import Silent
 from gif_dash.scenarios import Prepared, Recipe, Scenario, load
+from gif_dash.scenarios.dense import dense_net
 from gif_dash.scenarios.reseeded import reseeded
 from gif_dash.specs import RemovalSpec
 
@@ -96,15 +95,6 @@ COLUMNS = (
 REFERENCES = 3
 
 
-def dense(*widths: int) -> nn.Sequential:
-    """A dense ReLU network of these widths, input and output included."""
-    layers: list[nn.Module] = []
-    for place, (before, after) in enumerate(itertools.pairwise(widths)):
-        layers += [nn.ReLU()] if place else []
-        layers.append(nn.Linear(before, after))
-    return nn.Sequential(*layers)
-
-
 def small(name: str, data: str, hidden: tuple[int, ...], recipe: Recipe) -> Scenario:
     """A dense network on a data set that comes with scikit-learn: a stratified half for training, a half for testing.
 
@@ -124,7 +114,7 @@ def small(name: str, data: str, hidden: tuple[int, ...], recipe: Recipe) -> Scen
     classes = tuple(map(str, bunch.target_names))
     return Scenario(
         name,
-        partial(dense, x.shape[1], *hidden, len(classes)),
+        partial(dense_net, x.shape[1], len(classes), hidden),
         TensorDataset(x[train], y[train]),
         TensorDataset(x[test], y[test]),
         classes,
@@ -160,6 +150,7 @@ SCENARIOS: dict[str, tuple[int, tuple[int, ...]]] = {
 }
 
 
+@cache
 def prepare(name: str) -> Prepared:
     """A scenario of the collection, trained."""
     return load(small(name, *SMALL[name]) if name in SMALL else name, Silent())
