@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 from attribution_fakes import SPEC, Bars, answer, removal
 from click.testing import CliRunner
-from panels.panels_fakes import context
+from panels.panels_fakes import asking, context
 
 from gif_dash import cli
 from gif_dash.compute.client import View
@@ -20,12 +20,7 @@ from gif_dash.specs import AttributionSpec, ImageRemovalSpec
 
 
 def opened(client: Bars, spec: AttributionSpec = SPEC) -> AttributionPanel:
-    panel = AttributionPanel(context(client))
-    panel.spec = spec
-    panel.form.write(spec)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(AttributionPanel(context(client)), spec)
 
 
 def answered() -> Bars:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from attribution_fakes import Bars
 from attribution_scenario import NAME, loaded, scenario
-from panels.panels_fakes import context
+from panels.panels_fakes import asking, context
 
 from gif_dash.compute.client import View
 from gif_dash.experiments import mislabelled
@@ -139,12 +139,7 @@ def test_refusals() -> None:
 
 
 def opened(client: Bars) -> MislabelledPanel:
-    panel = MislabelledPanel(context(client))
-    panel.spec = SPEC
-    panel.form.write(SPEC)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(MislabelledPanel(context(client)), SPEC)
 
 
 def test_panel_shows_curves_words_and_pictures() -> None:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from backdoor_fakes import PICTURE, SPEC, result, row, sweep
-from panels.panels_fakes import CARD, FakeClient, context
+from panels.panels_fakes import CARD, FakeClient, asking, context
 
 from gif_dash.compute.client import View
 from gif_dash.figures import backdoor as pictures
@@ -16,12 +16,7 @@ from gif_dash.specs import BackdoorSpec
 
 
 def opened(client: FakeClient, spec: BackdoorSpec = SPEC) -> BackdoorPanel:
-    panel = BackdoorPanel(context(client))
-    panel.spec = spec
-    panel.form.write(spec)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(BackdoorPanel(context(client)), spec)
 
 
 def stored(spec: BackdoorSpec = SPEC) -> FakeClient:

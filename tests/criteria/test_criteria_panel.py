@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import pytest
 from click.testing import CliRunner
 from criteria_fakes import SPEC, Answering, cells, references, result, row
-from panels.panels_fakes import FakeClient, context
+from panels.panels_fakes import FakeClient, asking, context
 
 from gif_dash import cli
 from gif_dash.compute.client import View
@@ -18,12 +18,7 @@ from gif_dash.specs import CriteriaSpec, RemovalSpec, Spec, SpecError
 
 def opened(client: Answering, spec: CriteriaSpec = SPEC) -> tuple[CriteriaPanel, list[Spec]]:
     shown: list[Spec] = []
-    panel = CriteriaPanel(replace(context(client), show=shown.append))
-    panel.spec = spec
-    panel.form.write(spec)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel, shown
+    return asking(CriteriaPanel(replace(context(client), show=shown.append)), spec), shown
 
 
 def text(panel: CriteriaPanel, row: int, column: int, view: str = "score best") -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from panels.panels_fakes import FakeClient, context
+from panels.panels_fakes import FakeClient, asking, context
 
 from gif_dash import published
 from gif_dash.compute.client import View
@@ -52,12 +52,7 @@ def answer(wrong: int = 4) -> Result:
 
 
 def opened(client: FakeClient) -> CorrectingPanel:
-    panel = CorrectingPanel(context(client))
-    panel.spec = SPEC
-    panel.form.write(SPEC)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(CorrectingPanel(context(client)), SPEC)
 
 
 def stored() -> FakeClient:

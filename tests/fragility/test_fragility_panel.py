@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from fragility_fakes import SPEC, answer, points, summary
-from panels.panels_fakes import FakeClient, context
+from panels.panels_fakes import FakeClient, asking, context
 
 from gif_dash.compute.client import View
 from gif_dash.figures import fragility as pictures
@@ -17,12 +17,7 @@ from gif_dash.specs import FragilitySpec
 
 
 def opened(client: FakeClient, spec: FragilitySpec = SPEC) -> FragilityPanel:
-    panel = FragilityPanel(context(client))
-    panel.spec = spec
-    panel.form.write(spec)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(FragilityPanel(context(client)), spec)
 
 
 def stored(*specs: FragilitySpec) -> FakeClient:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 from layers_fakes import SPEC, Client, answer, layers
-from panels.panels_fakes import context
+from panels.panels_fakes import asking, context
 
 from gif_dash.compute.client import View
 from gif_dash.figures import layers as pictures
@@ -17,12 +17,7 @@ from gif_dash.specs import RemovalSpec, Spec
 
 
 def opened(client: Client, shown: list[Spec] | None = None) -> LayersPanel:
-    panel = LayersPanel(replace(context(client), show=(shown if shown is not None else []).append))
-    panel.spec = SPEC
-    panel.form.write(SPEC)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(LayersPanel(replace(context(client), show=(shown if shown is not None else []).append)), SPEC)
 
 
 @pytest.fixture

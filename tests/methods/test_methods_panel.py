@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 import pandas as pd
 from methods_fakes import SPEC, answer
-from panels.panels_fakes import FakeClient, context
+from panels.panels_fakes import FakeClient, asking, context
 
 from gif_dash.compute.client import View
 from gif_dash.panels.methods import MethodsPanel
@@ -27,12 +27,7 @@ def client(*answers: Result) -> FakeClient:
 
 def opened(fake: FakeClient, spec: MethodsSpec = SPEC) -> tuple[MethodsPanel, list[Spec]]:
     asked: list[Spec] = []
-    panel = MethodsPanel(replace(context(fake), show=asked.append))
-    panel.spec = spec
-    panel.form.write(spec)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel, asked
+    return asking(MethodsPanel(replace(context(fake), show=asked.append)), spec), asked
 
 
 def place(panel: MethodsPanel, mr: float) -> None:

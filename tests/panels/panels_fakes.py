@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
 from gif_dash.compute.cards import Offer
 from gif_dash.compute.client import View
-from gif_dash.panels.base import Context
+from gif_dash.panels.base import Context, JobPanel
 from gif_dash.panels.page import Page
 from gif_dash.panels.ticker import Reporter, Ticker
 from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import RemovalSpec, Spec
+
+P = TypeVar("P", bound=JobPanel[Any])
 
 SCALARS = (0.1, 1.0, 10.0, 100.0)
 
@@ -172,6 +174,15 @@ class FakeClient:
     def store(self, answer: Result) -> None:
         values = {name: value for name, value in answer.spec.items() if name != "experiment"}
         self.answers[RemovalSpec.parse(values).canonical()] = answer
+
+
+def asking(panel: P, spec: Spec) -> P:
+    """The panel as a visitor finds it who has opened a link with this question, after a beat."""
+    panel.spec = spec
+    panel.form.write(spec)
+    panel.show()
+    panel.context.ticker.tick()
+    return panel
 
 
 def context(client: FakeClient | None = None) -> Context:

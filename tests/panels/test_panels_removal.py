@@ -7,7 +7,7 @@ import sys
 from urllib.parse import parse_qsl
 
 import pytest
-from panels_fakes import CARD, FakeClient, context, result, sweep
+from panels_fakes import CARD, FakeClient, asking, context, result, sweep
 
 from gif_dash.compute.client import View
 from gif_dash.figures import removal as pictures
@@ -23,12 +23,7 @@ def answer(spec: RemovalSpec = DEFAULT) -> Result:
 
 
 def opened(client: FakeClient, spec: RemovalSpec = DEFAULT) -> RemovalPanel:
-    panel = RemovalPanel(context(client))
-    panel.spec = spec
-    panel.form.write(spec)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(RemovalPanel(context(client)), spec)
 
 
 def settle(panel: RemovalPanel, **values: object) -> None:

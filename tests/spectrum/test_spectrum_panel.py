@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from panels.panels_fakes import context
+from panels.panels_fakes import asking, context
 from spectrum_fakes import SPEC, Client, answer, shares
 
 from gif_dash.compute.client import View
@@ -15,12 +15,7 @@ from gif_dash.specs import SpectrumSpec
 
 
 def opened(client: Client, spec: SpectrumSpec = SPEC) -> SpectrumPanel:
-    panel = SpectrumPanel(context(client))
-    panel.spec = spec
-    panel.form.write(spec)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(SpectrumPanel(context(client)), spec)
 
 
 def test_a_stored_answer_is_shown_with_its_words() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from urllib.parse import parse_qsl
 
 import pandas as pd
-from panels.panels_fakes import FakeClient, context
+from panels.panels_fakes import FakeClient, asking, context
 from two_classes_cases import SMALL, answer
 
 from gif_dash.compute.client import View
@@ -28,12 +28,7 @@ class Client(FakeClient):
 
 
 def opened(client: Client, spec: TwoClassesSpec = SMALL) -> TwoClassesPanel:
-    panel = TwoClassesPanel(context(client))
-    panel.spec = spec
-    panel.form.write(spec)
-    panel.show()
-    panel.context.ticker.tick()
-    return panel
+    return asking(TwoClassesPanel(context(client)), spec)
 
 
 def answered() -> Client:
