@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any, ClassVar
 
 import anywidget
@@ -164,6 +165,11 @@ def _close(widget: ipywidgets.Widget) -> None:
 def html(text: str, *classes: str) -> ipywidgets.HTML:
     """A piece of HTML; whatever comes from people or data must be escaped by the caller."""
     return ipywidgets.HTML(text, _dom_classes=("gd-html", *classes))
+
+
+def intro(title: str, text: str) -> ipywidgets.HTML:
+    """The first words of a panel, under a heading for who hears the page; `text` is HTML."""
+    return html(f'<h2 class="gd-unseen">{escape(title)}</h2>{text}', "gd-intro")
 
 
 def column(*children: ipywidgets.Widget, classes: tuple[str, ...] = ()) -> ipywidgets.VBox:

@@ -23,7 +23,7 @@ from gif_dash.figures.removal_tables import scores_html
 from gif_dash.figures.removal_words import facts
 from gif_dash.figures.tables import duration
 from gif_dash.figures.theme import label, swatch
-from gif_dash.panels.bars import ShareBar, column, html
+from gif_dash.panels.bars import ShareBar, column, html, intro
 from gif_dash.panels.base import Context
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.page import STATIC
@@ -113,7 +113,7 @@ class HistoryPanel:
             self.who, self.actions, self.chart, self.words, self.share, classes=("gd-history-below", "gd-hidden")
         )
         self.widget = column(
-            html(f'<h2 class="gd-unseen">{self.title}</h2>{self.intro}', "gd-intro"),
+            intro(self.title, self.intro),
             self.table,
             self.below,
             classes=("gd-panel", "gd-history-panel"),

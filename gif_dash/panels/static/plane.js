@@ -311,8 +311,10 @@ function render({ model, el }) {
         const here = along(path.points, place);
         heads[i].here = here;
         heads[i].head.setAttribute("transform", `translate(${px(here[0]).toFixed(1)},${py(here[1]).toFixed(1)}) scale(1.25)`);
-        if (path.key !== "retrain") heads[i].head.setAttribute("aria-valuenow", Math.round(place));
-        if (path.key !== "retrain") heads[i].head.setAttribute("aria-valuetext", `${shown.captions[Math.round(place)]}: ${number(here[0])}, ${number(here[1])}`);
+        if (path.key !== "retrain") {
+          heads[i].head.setAttribute("aria-valuenow", Math.round(place));
+          heads[i].head.setAttribute("aria-valuetext", `${shown.captions[Math.round(place)]}: ${number(here[0])}, ${number(here[1])}`);
+        }
         labels.block(px(here[0]), py(here[1]), 5);
         for (let k = 0; k < reached; k += 0.25) {
           const [x, y] = along(path.points, k);
