@@ -13,7 +13,6 @@ import traitlets
 
 from gif_dash.figures import backdoor as pictures
 from gif_dash.figures import removal_tables as tables
-from gif_dash.figures.chart import Chart
 from gif_dash.figures.removal import add_ghosts, best_scalar
 from gif_dash.figures.removal_words import facts
 from gif_dash.panels.backdoor_about import ABOUT
@@ -104,10 +103,10 @@ class BackdoorPanel(SweptPanel[BackdoorSpec]):
     def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
         if "sweep" in partial and self.running is not None:
             growing = pictures.curves(partial["sweep"], self.running.model_dump())
-            self.chart.draw(add_ghosts(growing, self._ghost()))
+            self.chart.draw(add_ghosts(growing, self.ghost(self.drawn)))
 
     def show_result(self, result: Result) -> None:
-        previous = self._ghost(result)
+        previous = self.ghost(self.drawn, result)
         self.result = result
         self.drawn = pictures.curves(result.tables["sweep"], result.spec, result.provenance.get("floor", math.nan))
         self.chart.draw(add_ghosts(self.drawn, previous))
@@ -137,14 +136,6 @@ class BackdoorPanel(SweptPanel[BackdoorSpec]):
 
     def stopped(self) -> None:
         self.chart.draw(self.drawn or pictures.curves(EMPTY, self.spec.model_dump()))
-
-    def _ghost(self, result: Result | None = None) -> Chart | None:
-        """The curves of the run before, if they belong to the same scenario."""
-        if self.result is None or self.drawn is None:
-            return None
-        now = result.spec["scenario"] if result is not None else self.running.scenario if self.running else ""
-        same_question = result is not None and result.spec == self.result.spec
-        return self.drawn if self.result.spec["scenario"] == now and not same_question else None
 
     # --- ways out ---------------------------------------------------------------------------------------------------
 

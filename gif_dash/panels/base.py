@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import ipywidgets
@@ -12,7 +11,7 @@ import pandas as pd
 
 from gif_dash.figures.export import standalone_html
 from gif_dash.figures.tables import duration
-from gif_dash.panels.bars import Fold, RunBar, ShareBar, column, html
+from gif_dash.panels.bars import Fold, RunBar, ShareBar, column, html, intro
 from gif_dash.panels.form import Form
 from gif_dash.panels.page import Page
 from gif_dash.panels.ticker import Reporter, Ticker
@@ -78,7 +77,7 @@ class Panel(Generic[S]):
         self.results = column(classes=("gd-results",))
         controls = column(*self.controls(), classes=("gd-controls",))
         self.widget = column(
-            html(f'<h2 class="gd-unseen">{escape(self.title)}</h2>{self.intro}', "gd-intro"),
+            intro(self.title, self.intro),
             ipywidgets.Box([controls, self.results], _dom_classes=("gd-columns",)),
             classes=("gd-panel",),
         )

@@ -11,10 +11,8 @@ import pandas as pd
 from gif_dash.figures import correcting as pictures
 from gif_dash.figures.chart import Chart
 from gif_dash.panels.bars import column, html
-from gif_dash.panels.base import Context
-from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.scenario import ScenarioPanel
-from gif_dash.panels.swept import position
+from gif_dash.panels.swept import MarkedPanel
 from gif_dash.results import Result
 from gif_dash.specs import CorrectingSpec, Spec
 
@@ -45,11 +43,12 @@ functions do”, NeurIPS 2023: their networks were not trained here, and no numb
 """
 
 
-class CorrectingPanel(ScenarioPanel[CorrectingSpec]):
+class CorrectingPanel(MarkedPanel[CorrectingSpec], ScenarioPanel[CorrectingSpec]):
     """Repairing mispredictions by a few steps on their influential training images (Schioppa et al. 2023)."""
 
     spec_class: ClassVar[type[Spec]] = CorrectingSpec
     title = "Correcting"
+    start = 5.0
     prompt = "Press Run to correct mispredictions"
     intro = (
         "<p>The network answers a test image wrongly. <b>Which of its own training images</b> should it look at again "
@@ -67,37 +66,10 @@ class CorrectingPanel(ScenarioPanel[CorrectingSpec]):
         **{name: {"kind": "number"} for name in ("mispredictions", "steps", "rate", "damping", "curvature_samples")},
     }
 
-    def __init__(self, context: Context) -> None:
-        self.chart = ChartWidget(position=5.0)
-        self.drawn: Chart | None = None  #: of the complete answer on the screen
-        self.moved = False  #: the person (or a link) has put the marker somewhere
-        self._placed = self.chart.position  # where the panel itself has put it
-        super().__init__(context)
-        self.chart.observe(self.guard(self._marker_moved), "position")
-
     # --- state ------------------------------------------------------------------------------------------------------
 
-    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
-        found, sentences = position(query, "at", 1000.0, "the marker")
-        if found is not None:
-            self.moved, self.chart.position = True, found
-        return sentences
-
-    def extra_state(self) -> dict[str, str]:
-        return {"at": f"{self.chart.position:.4g}"} if self.moved else {}
-
-    def _marker_moved(self, change: Any) -> None:
-        if change["new"] == self._placed:
-            return
-        self.moved = True
-        self.context.ticker.soon(self.state_changed)
-
-    def _place_marker(self, spec: Mapping[str, Any]) -> None:
-        """The marker goes to the fewest images, unless the person has put it among the numbers asked for."""
-        counts = [float(count) for count in spec["examples"]]
-        if not self.moved or not counts[0] <= self.chart.position <= counts[-1]:
-            self.moved = False
-            self._placed = self.chart.position = counts[0]
+    def marker(self) -> tuple[str, float, str]:
+        return "at", 1000.0, "the marker"
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
@@ -116,13 +88,13 @@ class CorrectingPanel(ScenarioPanel[CorrectingSpec]):
 
     def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
         if "repairs" in partial and self.running is not None:
-            self._draw(pictures.curves(partial["repairs"], self.running.model_dump()), self._ghost())
+            self._draw(pictures.curves(partial["repairs"], self.running.model_dump()), self.ghost(self.drawn))
 
     def show_result(self, result: Result) -> None:
-        previous = self._ghost() if self.result is not None and self.result.spec != result.spec else None
+        previous = self.ghost(self.drawn, result)
         self.result = result
         self.drawn = pictures.curves(result.tables["repairs"], result.spec)
-        self._place_marker(result.spec)
+        self.place_among([float(count) for count in result.spec["examples"]])
         self._draw(self.drawn, previous)
         odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in pictures.oddities(result))
         self.words.value = (
@@ -138,20 +110,13 @@ class CorrectingPanel(ScenarioPanel[CorrectingSpec]):
 
     def started(self) -> None:
         if self.running is not None:
-            self._draw(pictures.curves(EMPTY, self.running.model_dump()), self._ghost())
+            self._draw(pictures.curves(EMPTY, self.running.model_dump()), self.ghost(self.drawn))
 
     def stopped(self) -> None:
         self.chart.draw(self.drawn or pictures.curves(EMPTY, self.spec.model_dump()))
 
     def _draw(self, chart: Chart, previous: Chart | None) -> None:
         self.chart.draw(chart.with_ghosts_of(previous))
-
-    def _ghost(self) -> Chart | None:
-        """The curves of the run before, if they belong to the same scenario."""
-        if self.result is None or self.drawn is None:
-            return None
-        now = self.running.scenario if self.running is not None else self.spec.scenario
-        return self.drawn if self.result.spec["scenario"] == now else None
 
     # --- ways out ---------------------------------------------------------------------------------------------------
 

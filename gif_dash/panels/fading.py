@@ -11,9 +11,7 @@ import pandas as pd
 from gif_dash.figures import fading as pictures
 from gif_dash.figures.chart import Chart
 from gif_dash.panels.bars import column, html
-from gif_dash.panels.base import Context, JobPanel
-from gif_dash.panels.chart import ChartWidget
-from gif_dash.panels.swept import position
+from gif_dash.panels.swept import MarkedPanel
 from gif_dash.results import Result
 from gif_dash.specs import FadingSpec, Spec
 
@@ -42,11 +40,12 @@ functions do”, NeurIPS 2023.</p>
 """
 
 
-class FadingPanel(JobPanel[FadingSpec]):
+class FadingPanel(MarkedPanel[FadingSpec]):
     """Agreement with continued training against the steps since the intervention (Schioppa et al. 2023)."""
 
     spec_class: ClassVar[type[Spec]] = FadingSpec
     title = "Fading"
+    start = 100.0
     intro = (
         "<p>An influence is computed once; training goes on. <b>For how many steps</b> does it predict what removing "
         "an example does, with and without the noise of batches? The slider below the plots reads the curves.</p>"
@@ -55,25 +54,8 @@ class FadingPanel(JobPanel[FadingSpec]):
         name: {"kind": "number"} for name in ("steps", "train_steps", "weight_decay", "damping", "batch", "rate")
     }
 
-    def __init__(self, context: Context) -> None:
-        self.chart = ChartWidget(position=100.0)
-        self.drawn: Chart | None = None  #: of the complete answer on the screen
-        self.moved = False  #: the person (or a link) has put the marker somewhere
-        super().__init__(context)
-        self.chart.observe(self.guard(self._marker_moved), "position")
-
-    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
-        found, sentences = position(query, "at", 1e5, "the marker")
-        if found is not None:
-            self.moved, self.chart.position = True, found
-        return sentences
-
-    def extra_state(self) -> dict[str, str]:
-        return {"at": f"{self.chart.position:.4g}"} if self.moved else {}
-
-    def _marker_moved(self, _change: Any) -> None:
-        self.moved = True
-        self.context.ticker.soon(self.state_changed)
+    def marker(self) -> tuple[str, float, str]:
+        return "at", 1e5, "the marker"
 
     def build(self) -> Sequence[ipywidgets.Widget]:
         self.words = html("", "gd-verdicts")

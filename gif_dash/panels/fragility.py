@@ -12,11 +12,10 @@ from gif_dash.figures import fragility as pictures
 from gif_dash.figures import fragility_words as words
 from gif_dash.figures.chart import Chart
 from gif_dash.panels.bars import column, html
-from gif_dash.panels.base import Context, JobPanel
-from gif_dash.panels.chart import ChartWidget
+from gif_dash.panels.base import Context
 from gif_dash.panels.fragility_about import ABOUT
 from gif_dash.panels.spectrum import SpectraWidget
-from gif_dash.panels.swept import position
+from gif_dash.panels.swept import MarkedPanel
 from gif_dash.results import Result
 from gif_dash.specs import FragilitySpec, Spec
 
@@ -26,11 +25,12 @@ if TYPE_CHECKING:
 EMPTY = pd.DataFrame()
 
 
-class FragilityPanel(JobPanel[FragilitySpec]):
+class FragilityPanel(MarkedPanel[FragilitySpec]):
     """Predicted against retrained changes, one training example removed at a time (Basu et al. 2021)."""
 
     spec_class: ClassVar[type[Spec]] = FragilitySpec
     title = "Fragility"
+    start = 2.0
     intro = (
         "<p>When can an influence estimate be believed? Remove one training example, predict what that does to the "
         "loss of a test example, and <b>train again without it</b>: here for the most influential examples of many "
@@ -47,42 +47,18 @@ class FragilityPanel(JobPanel[FragilitySpec]):
     }
 
     def __init__(self, context: Context) -> None:
-        self.chart = ChartWidget(position=2.0)
-        self.drawn: Chart | None = None  #: of the complete answer on the screen
-        self.moved = False  #: the person (or a link) has put the marker somewhere
-        self._placed = self.chart.position  # where the panel itself has put it
         super().__init__(context)
-        self.chart.observe(self.guard(self._marker_moved), "position")
         self.form.observe(self.guard(self._varied), "values")
 
     # --- state ------------------------------------------------------------------------------------------------------
 
-    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
-        found, sentences = position(query, "at", 64.0, "the marker")
-        if found is not None:
-            self.moved, self.chart.position = True, found
-        return sentences
+    def marker(self) -> tuple[str, float, str]:
+        return "at", 64.0, "the marker"
 
-    def extra_state(self) -> dict[str, str]:
-        return {"at": f"{self.chart.position:.4g}"} if self.moved else {}
-
-    def _marker_moved(self, change: Any) -> None:
-        if change["new"] == self._placed:
-            return
-        self.moved = True
-        self.context.ticker.soon(self._follow_marker)
-
-    def _follow_marker(self) -> None:
+    def follow_marker(self) -> None:
         self.state_changed()
         if self._built and self.result is not None:
             self._show_scatter(self.result)
-
-    def _place_marker(self, spec: Mapping[str, Any]) -> None:
-        """The marker goes to the first value, unless the person has put it on one of the values' range."""
-        values = pictures.grid(spec)
-        if not self.moved or not values[0] <= self.chart.position <= values[-1]:
-            self.moved = False
-            self._placed = self.chart.position = values[0]
 
     def _varied(self, change: Any) -> None:
         """Values of what varied before are none of what varies now."""
@@ -116,7 +92,7 @@ class FragilityPanel(JobPanel[FragilitySpec]):
         previous = self.drawn if self.result is not None and self.result.spec != result.spec else None
         self.result = result
         self.drawn = pictures.curves(result.tables["summary"], result.spec)
-        self._place_marker(result.spec)
+        self.place_among(pictures.grid(result.spec))
         self._draw(self.drawn, previous)
         self._show_scatter(result)
         odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in words.oddities(result))

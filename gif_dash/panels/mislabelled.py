@@ -78,10 +78,10 @@ class MislabelledPanel(ScenarioPanel[MislabelledSpec]):
     def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
         if "detection" in partial and self.running is not None:
             growing = pictures.curves(partial["detection"], self.running.model_dump(mode="json"))
-            self.chart.draw(growing.with_ghosts_of(self._ghost()))
+            self.chart.draw(growing.with_ghosts_of(self.ghost(self.drawn)))
 
     def show_result(self, result: Result) -> None:
-        previous = self._ghost() if self.result is not None and self.result.spec != result.spec else None
+        previous = self.ghost(self.drawn, result)
         self.result = result
         self.drawn = pictures.curves(result.tables["detection"], result.spec)
         self.chart.draw(self.drawn.with_ghosts_of(previous))
@@ -105,13 +105,6 @@ class MislabelledPanel(ScenarioPanel[MislabelledSpec]):
 
     def stopped(self) -> None:
         self.chart.draw(self.drawn or pictures.curves(EMPTY, self.spec.model_dump(mode="json")))
-
-    def _ghost(self) -> Chart | None:
-        """The curves of the run before, if they belong to the same scenario."""
-        if self.result is None or self.drawn is None:
-            return None
-        now = self.running.scenario if self.running is not None else self.spec.scenario
-        return self.drawn if self.result.spec["scenario"] == now else None
 
     # --- ways out ---------------------------------------------------------------------------------------------------
 

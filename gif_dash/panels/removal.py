@@ -84,10 +84,10 @@ class RemovalPanel(SweptPanel[RemovalSpec]):
         if "sweep" not in partial or self.running is None:
             return
         self.growing = pictures.curves(partial["sweep"], self.running.model_dump(), before=self.growing)
-        self._redraw(pictures.add_ghosts(self.growing, self._ghost()))
+        self._redraw(pictures.add_ghosts(self.growing, self.ghost(self.drawn)))
 
     def show_result(self, result: Result) -> None:
-        previous, self.growing = self._ghost(result), None
+        previous, self.growing = self.ghost(self.drawn, result), None
         self.result = result
         self.drawn = pictures.curves(result.tables["sweep"], result.spec)
         self._redraw(pictures.add_ghosts(self.drawn, previous))
@@ -108,14 +108,6 @@ class RemovalPanel(SweptPanel[RemovalSpec]):
     def stopped(self) -> None:
         self.growing = None
         self._redraw(self.drawn or pictures.curves(EMPTY, self.spec.model_dump()))
-
-    def _ghost(self, result: Result | None = None) -> Chart | None:
-        """The curves of the run before, if they belong to the same scenario."""
-        if self.result is None or self.drawn is None:
-            return None
-        now = result.spec["scenario"] if result is not None else self.running.scenario if self.running else ""
-        same_question = result is not None and result.spec == self.result.spec
-        return self.drawn if self.result.spec["scenario"] == now and not same_question else None
 
     def _say(self, result: Result) -> None:
         odd = "".join(f'<p class="gd-help">{sentence}</p>' for sentence in words.oddities(result))

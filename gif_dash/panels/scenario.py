@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from gif_dash import recorded
 from gif_dash.catalog import SCENARIOS
 from gif_dash.figures import recorded as recorded_words
+from gif_dash.figures.chart import Chart
 from gif_dash.panels.asking import Asking
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.results import Result, ScenarioCard
@@ -52,6 +53,22 @@ class ScenarioPanel(JobPanel[S]):
         count = len(card.classes)
         kept = [item for item in chosen if item < count][: count - 1] or [min(8, count - 1)]
         return {} if kept == list(chosen) else {"forget_classes": kept}
+
+    # --- the run before ---------------------------------------------------------------------------------------------
+
+    def ghost(self, drawn: Chart | None, result: Result | None = None) -> Chart | None:
+        """The curves of the run before, if they belong to the same scenario and to another question.
+
+        Args:
+            drawn: the curves of the answer that is shown.
+            result: the answer that takes its place; None: the run that goes on.
+        """
+        if self.result is None:
+            return None
+        running: Any = self.running
+        now = result.spec["scenario"] if result is not None else running.scenario if running else ""
+        same_question = result is not None and result.spec == self.result.spec
+        return drawn if self.result.spec["scenario"] == now and not same_question else None
 
     # --- what was recorded ------------------------------------------------------------------------------------------
 

@@ -12,14 +12,11 @@ import traitlets
 
 from gif_dash.figures import spectrum as pictures
 from gif_dash.figures import spectrum_words as words
-from gif_dash.figures.chart import Chart
 from gif_dash.panels.bars import column, html
-from gif_dash.panels.base import Context
-from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.page import STATIC
 from gif_dash.panels.scenario import ScenarioPanel
 from gif_dash.panels.spectrum_about import ABOUT
-from gif_dash.panels.swept import position
+from gif_dash.panels.swept import MarkedPanel
 from gif_dash.results import Result
 from gif_dash.specs import Spec, SpectrumSpec
 
@@ -38,11 +35,12 @@ class SpectraWidget(anywidget.AnyWidget):
     html = traitlets.Unicode("").tag(sync=True)
 
 
-class SpectrumPanel(ScenarioPanel[SpectrumSpec]):
+class SpectrumPanel(MarkedPanel[SpectrumSpec], ScenarioPanel[SpectrumSpec]):
     """Fig. 3 of the GIF paper, for any scenario."""
 
     spec_class: ClassVar[type[Spec]] = SpectrumSpec
     title = "Spectrum"
+    start = 0.0
     intro = (
         "<p>Influence functions solve a system with the Hessian, and many solvers count on its eigenvalues being "
         "positive. How many are not, and does a regulariser of weight <b>α</b> mend it? Move α below the plots to see "
@@ -58,29 +56,12 @@ class SpectrumPanel(ScenarioPanel[SpectrumSpec]):
         "lissa_steps": {"kind": "number"},
     }
 
-    def __init__(self, context: Context) -> None:
-        self.chart = ChartWidget(position=0.0)
-        self.drawn: Chart | None = None  #: of the complete answer on the screen
-        self.moved = False  #: the person (or a link) has put the marker somewhere
-        super().__init__(context)
-        self.chart.observe(self.guard(self._marker_moved), "position")
-
     # --- state ------------------------------------------------------------------------------------------------------
 
-    def restore_extra(self, query: Mapping[str, str]) -> list[str]:
-        found, sentences = position(query, "alpha", 100.0, "α")
-        if found is not None:
-            self.moved, self.chart.position = True, found
-        return sentences
+    def marker(self) -> tuple[str, float, str]:
+        return "alpha", 100.0, "α"
 
-    def extra_state(self) -> dict[str, str]:
-        return {"alpha": f"{self.chart.position:.4g}"} if self.moved else {}
-
-    def _marker_moved(self, _change: Any) -> None:
-        self.moved = True
-        self.context.ticker.soon(self._follow_marker)
-
-    def _follow_marker(self) -> None:
+    def follow_marker(self) -> None:
         self.state_changed()
         if self._built and self.result is not None:
             self._show_spectra(self.result)

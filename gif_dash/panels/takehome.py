@@ -108,10 +108,6 @@ class TakeHome:
             widget.status = widget.error = ""
         self.describe()
 
-    def moved(self) -> None:
-        """The marker stands somewhere else."""
-        self.context.ticker.soon(self.describe)
-
     def scalar(self) -> float:
         """The chosen s."""
         assert self.result is not None
