@@ -13,7 +13,9 @@ pointer, as the browser's debugger sends them, move the slider at random times, 
 Beside them stands the processor time of the page's main thread for each move, all told and by kind, from the browser's
 own counters: what a busy machine does not change. A screen of 60 Hz alone makes an event wait for 8 ms in the middle,
 and for 17 ms at most. Frames a second of the toy are animation frames in which a trajectory differs from the frame
-before, while a point goes round in circles.
+before, while a point goes round in circles: moved by the debugger, which sends a move when the one before has been
+dealt with and its answer has come back, and then by the page itself at every animation frame, as browsers hand on the
+moves of a real pointer.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import math
 import random
 import tempfile
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -76,6 +79,26 @@ WATCH = """
   }).observe({ type: "event", durationThreshold: 16 });
   slider.focus();
 }
+"""
+#: Moves the captured pointer in circles around a place, once in every animation frame, for some milliseconds.
+CIRCLE = """
+([x, y, long]) => new Promise((done) => {
+  const point = document.querySelector(".gd-place:not(.gd-hidden) .gd-data .gd-point");
+  const begin = performance.now();
+  let moves = 0;
+  const move = () => {
+    const passed = performance.now() - begin;
+    if (passed > long) return done(moves);
+    const turn = 3 * passed / 1000;
+    point.dispatchEvent(new PointerEvent("pointermove", {
+      clientX: x + 40 * Math.sin(turn), clientY: y + 40 * (1 - Math.cos(turn)),
+      pointerId: 1, pointerType: "mouse", isPrimary: true, buttons: 1, bubbles: true,
+    }));
+    moves += 1;
+    requestAnimationFrame(move);
+  };
+  requestAnimationFrame(move);
+})
 """
 #: Notes the time of every animation frame in which the trajectory of GIF has another shape.
 FRAMES = """
@@ -204,20 +227,39 @@ def _toy(page: Any, url: str, seconds: float) -> list[Row]:
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
+
+    def by_debugger() -> int:
+        begin, moves = time.perf_counter(), 0
+        while (passed := time.perf_counter() - begin) < seconds:
+            page.mouse.move(x + 40 * math.sin(3 * passed), y + 40 * (1 - math.cos(3 * passed)))
+            moves += 1
+        return moves
+
+    def by_frame() -> int:
+        moves: int = page.evaluate(CIRCLE, [x, y, 1000 * seconds])
+        return moves
+
+    rows = [
+        *_dragged(page, "toy, a point dragged by the debugger", by_debugger),
+        *_dragged(page, "toy, a point dragged at every frame", by_frame),
+    ]
+    page.mouse.up()
+    return rows
+
+
+def _dragged(page: Any, case: str, drag: Callable[[], int]) -> list[Row]:
+    """What the page draws while a point is dragged; `drag` returns the number of moves."""
     page.evaluate(FRAMES)
     counters = Counters(page)
-    begin, moves = time.perf_counter(), 0
-    while (passed := time.perf_counter() - begin) < seconds:
-        page.mouse.move(x + 40 * math.sin(3 * passed), y + 40 * (1 - math.cos(3 * passed)))
-        moves += 1
-    spent = counters.rows("toy, a point dragged", "move", moves)
+    begin = time.perf_counter()
+    moves = drag()
+    passed = time.perf_counter() - begin
+    spent = counters.rows(case, "move", moves)
     page.evaluate("window.frames_on = false")
     frames: list[float] = page.evaluate("window.frames_")
-    page.mouse.up()
     if len(frames) < 2:
         raise Unavailable("a point was dragged and no trajectory moved")
     gaps = [after - before for before, after in pairwise(frames)]
-    case = "toy, a point dragged"
     return [
         Row(GROUP, case, "frames a second with a new picture", len(frames) / passed, "1/s", len(frames)),
         Row(GROUP, case, "moves a second that the pointer made", moves / passed, "1/s", moves),

@@ -32,7 +32,7 @@ from gif_dash.results import Result
 
 GROUP = "load"
 #: Milliseconds to wait for a page or an answer; twenty of them share this machine with their browsers.
-LONG = 900_000
+LONG = 600_000
 #: Seconds between two presses of a visitor.
 THINK = 1.0
 #: A class removal that a worker answers in about a second: little of everything.
@@ -41,7 +41,7 @@ SMALL = "curvature-samples=64&forget-samples=64&sweep-samples=60&iterations=1"
 PRESS = """
 ([times, pause]) => {
   const panel = document.querySelector(".gd-place:not(.gd-hidden)");
-  const slider = panel.querySelector('input[type="range"]');
+  const slider = panel.querySelector('input[type="range"][id$="-noise"]'); // each step moves every point
   const drawn = () => panel.querySelector(".gd-plane path.gd-way")?.getAttribute("d");
   const once = () => new Promise((done) => {
     const before = drawn(), begin = performance.now();
@@ -176,11 +176,17 @@ class Crowd:
 
     def _load(self, query: str, wanted: str) -> None:
         """Everybody asks at once, each with a seed of their own, and waits for what is wanted."""
+        from playwright.sync_api import TimeoutError as Late
+
         for place, page in enumerate(self.pages):
             page.add_init_script(f"({SEEN})({[wanted]!r})")
             page.goto(f"{self.url}/?{query}&seed={seed(place)}", wait_until="commit", timeout=LONG)
-        for page in self.pages:
-            page.wait_for_selector(wanted, timeout=LONG)
+        for place, page in enumerate(self.pages):
+            try:
+                page.wait_for_selector(wanted, timeout=LONG)
+            except Late:
+                said = " / ".join(page.locator(".gd-place:not(.gd-hidden) [role=status]").all_inner_texts())
+                raise Unavailable(f"visitor {place} waits for {wanted} in vain; the page says: {said}") from None
 
     def _seen(self, wanted: str) -> list[float]:
         """Seconds since the request."""

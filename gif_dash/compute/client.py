@@ -158,7 +158,10 @@ class Client(Protocol):
         """
 
     def view(self, ticket: str) -> View:
-        """How it is; to be called a few times per second while one waits: who does not look for long has left."""
+        """How it is; to be called a few times per second while one waits.
+
+        Who does not look for long has left; if they look after all, the question is asked again.
+        """
 
     def cancel(self, ticket: str) -> None:
         """Leave. The run stops when nobody else waits for it; the ticket's view says so at once."""
@@ -193,6 +196,7 @@ class TableClient:
         self._asker = uuid.uuid4().hex
         self._lock = threading.Lock()
         self._ended: OrderedDict[str, View] = OrderedDict()
+        self._asked: dict[str, str] = {}
         self._touched: dict[str, float] = {}
         self._partials: dict[str, tuple[int, dict[str, pd.DataFrame]]] = {}
 
@@ -245,6 +249,13 @@ class TableClient:
             if ticket in self._ended:
                 return self._ended[ticket]
         state = self._table.look(ticket)
+        if state is None and (text := self._asked.get(ticket)) is not None:
+            # silent for so long that the dispatcher took us for gone: a process that was starved or stopped, not a wish
+            try:
+                self._ask(ticket, text)
+            except SpecError as error:
+                return self._keep(ticket, View("failed", error=str(error)))
+            return View("queued")
         if state is None or state.gone:
             return self._keep(ticket, View("cancelled"))
         now = time.monotonic()
@@ -267,6 +278,7 @@ class TableClient:
         with self._lock:
             if ticket in self._ended:
                 return
+            self._asked.pop(ticket, None)  # a look in another thread must not ask again
         self._leave(ticket)
         self._keep(ticket, View("cancelled"))
 
@@ -278,7 +290,7 @@ class TableClient:
         return cards.offers(self._store)
 
     def _ask(self, ticket: str, text: str) -> None:
-        self._touched[ticket] = time.monotonic()
+        self._asked[ticket], self._touched[ticket] = text, time.monotonic()
         try:
             self._table.ask(ticket, self._asker, text)
         except sqlite3.OperationalError as error:
@@ -316,6 +328,7 @@ class TableClient:
 
     def _keep(self, ticket: str, view: View) -> View:
         with self._lock:
+            self._asked.pop(ticket, None)
             self._touched.pop(ticket, None)
             self._partials.pop(ticket, None)
             kept = self._ended.setdefault(ticket, view)

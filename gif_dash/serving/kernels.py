@@ -104,7 +104,7 @@ class VisitorKernels(AsyncMappingKernelManager):
         if self.rest_after <= 0 or kernel_id not in self:
             return math.inf
         kernel: Any = self.get_kernel(kernel_id)
-        if kernel.execution_state in ("busy", "starting") or not hasattr(kernel, "last_activity"):
+        if kernel.execution_state in ("busy", "starting") or not kernel.trait_has_value("last_activity"):
             return math.inf  # it waits for its visitor, or still makes the page
         idle: float = (utcnow() - kernel.last_activity).total_seconds()
         return self.rest_after - idle

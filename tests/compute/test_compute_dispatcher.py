@@ -243,17 +243,34 @@ def test_an_answer_that_comes_after_cancelling_is_kept(make: Callable[..., Rig])
     eventually(lambda: client.stored(FakeSpec(tag=1)) is not None)
 
 
+def test_who_was_silent_for_too_long_asks_again(make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gif_dash.compute.client._HEARTBEAT", 0.05)
+    rig = make(patience=0.4)
+    starved, cancelling, there = rig.client(), rig.client(), rig.client()
+    ticket = starved.submit(FakeSpec(tag=1))
+    one, other = there.submit(FakeSpec(tag=1)), cancelling.submit(FakeSpec(tag=2))
+    eventually(lambda: there.view(one) and len(rig.table.tickets()) == 1)  # as a kernel that gets no processor
+    rig.executor.end(rig.executor.started[0])
+    eventually(lambda: there.view(one).state == "done")
+    eventually(lambda: starved.view(ticket).state == "done")
+    assert rig.started == [1]
+    cancelling.cancel(other)
+    assert cancelling.view(other).state == "cancelled"
+    time.sleep(3 * module.TICK)
+    assert rig.table.tickets() == [], "who cancelled does not ask again"
+
+
 def test_who_does_not_look_has_left(make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gif_dash.compute.client._HEARTBEAT", 0.05)
     rig = make(patience=0.4)
     gone, there = rig.client(), rig.client()
-    ticket = gone.submit(FakeSpec(tag=1))
+    gone.submit(FakeSpec(tag=1))
     kept = there.submit(FakeSpec(tag=2))
     eventually(lambda: there.view(kept).position == 1)
     eventually(lambda: there.view(kept).state and len(rig.executor.stopped) == 1)
     rig.executor.end(rig.executor.started[0], Failure("cancelled"))
     eventually(lambda: there.view(kept).state == "running")
-    assert gone.view(ticket).state == "cancelled"
+    assert [each.ticket for each in rig.table.tickets()] == [kept]
 
 
 def test_what_does_not_stop_is_killed_after_a_grace(make: Callable[..., Rig], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
+
+from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 
 from gif_dash.serving.kernels import VisitorKernels
 
@@ -55,3 +58,14 @@ def test_nothing_is_freed_while_all_are_ended() -> None:
 
     kernels = asyncio.run(play())
     assert kernels.begun == kernels.ended == ["a", "b"]
+
+
+def test_a_kernel_that_nothing_has_happened_to_yet_rests_never() -> None:
+    kernels = Slow()
+    kernels.rest_after = 1
+    fresh = ServerKernelManager()
+    fresh.execution_state = "idle"
+    kernels._kernels = {"a": fresh}
+    assert kernels.rest_left("a") == math.inf
+    kernels.touch("a")
+    assert 0 < kernels.rest_left("a") <= 1
