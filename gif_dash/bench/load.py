@@ -83,7 +83,7 @@ SEEN = """
 """
 #: In the panel that is shown.
 TOY = ".gd-place:not(.gd-hidden) .gd-plane path.gd-way"
-REMOVAL = ".gd-place:not(.gd-hidden) .gd-chart .gd-line"
+REMOVAL = ".gd-place:not(.gd-hidden) .gd-scores table"  # comes with the whole answer; curves grow before
 
 
 def measure(plan: Plan) -> list[Row]:
