@@ -378,12 +378,15 @@ def record(
 ) -> None:
     """Train a scenario, make references, and compute what the paper shows of it into small tables.
 
+    SCENARIO may also be "studies": experiments that train networks of their own and take many minutes.
+
     Stopped at any time, the same command goes on there. Large networks take hours without a GPU.
     """
     from gif_dash.record.command import run
+    from gif_dash.recorded import STUDIES
 
-    if scenario not in catalog.scenarios():
-        raise BadValue(f"there is no scenario named {scenario!r}; choose from {', '.join(catalog.scenarios())}")
+    if scenario not in (known := [*catalog.scenarios(), STUDIES]):
+        raise BadValue(f"there is no scenario named {scenario!r}; choose from {', '.join(known)}")
     with _sentences():
         run(scenario, out, forget_class, seeds, quick, include)
 

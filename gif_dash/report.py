@@ -98,6 +98,7 @@ def _network(name: str) -> Network:
     title = f"{entry.title} ({name})"
     if (record := recorded.records().get(name)) is None:
         return Network(title, (), f"gif-dash record {name}", False)
+    assert record.card is not None, "the record of a scenario"
     facts, training = record.facts, record.facts["training"]
     computed = [row for row in record.rows if row.experiment != "methods"]  # those are assembled from others
     epochs = f"{training.get('epochs', '?')} epochs in {duration(training['seconds'])}"

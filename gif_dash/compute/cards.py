@@ -76,12 +76,14 @@ def recorded_answer(spec: Spec, store: Store) -> Result | None:
 
     Scenarios that are quick are computed instead.
     """
-    name = scenario_of(spec)
+    if not (name := scenario_of(spec)):
+        return recorded.answer(spec)
     entry = catalog.scenarios().get(name)
     if entry is None or entry.quick or entry.added or (record := recorded.records().get(name)) is None:
         return None
     card = believed_card(store, name)
-    return recorded.answer(spec) if card is None or card.fingerprint == record.card.fingerprint else None
+    known = record.card is not None and card is not None and card.fingerprint == record.card.fingerprint
+    return recorded.answer(spec) if card is None or known else None
 
 
 def remember(card: ScenarioCard) -> None:

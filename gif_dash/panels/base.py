@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 import ipywidgets
 import pandas as pd
 
+from gif_dash.figures import recorded
 from gif_dash.figures.export import standalone_html
 from gif_dash.figures.tables import duration
+from gif_dash.panels.asking import Asking
 from gif_dash.panels.bars import Fold, RunBar, ShareBar, column, html, intro
 from gif_dash.panels.form import Form
 from gif_dash.panels.page import Page
@@ -214,7 +216,11 @@ class JobPanel(Panel[S]):
         self.running: S | None = None  #: its question
         self.waits = False  #: for Run, also with the first question
         self._version = -1
+        self.recorded = Asking(context.reporter.guard(self._take_recorded))
+        self.recorded.add_class("gd-recorded")
         super().__init__(context)
+        above, columns = self.widget.children
+        self.widget.children = (above, self.recorded, columns)
 
     # --- pieces of a panel ------------------------------------------------------------------------------------------
 
@@ -386,6 +392,29 @@ class JobPanel(Panel[S]):
         if not self.bar.running:
             self.bar.primary = True
             self.bar.status = "Settings changed: press Run to compute them" + self.estimate()
+
+    # --- what was recorded ------------------------------------------------------------------------------------------
+
+    def recorded_questions(self) -> list[S]:
+        """What was recorded of this experiment, where it is not computed at once."""
+        return []
+
+    def preparing(self) -> str:
+        """The command without which no other questions can be asked here; empty where they can."""
+        return ""
+
+    def _take_recorded(self, what: str) -> None:
+        """Show one of the recorded questions."""
+        chosen = self.recorded_questions()[int(what)].model_dump(mode="json")
+        asked = self.spec.model_dump(mode="json")
+        self.form.set(**{name: value for name, value in chosen.items() if value != asked[name]})
+
+    def say_recorded(self) -> None:
+        """What is recorded, and what of it is on the screen."""
+        questions = self.recorded_questions()
+        shown = self.result if self.result is not None and "recorded" in self.result.provenance else None
+        told = shown is not None or bool(questions)
+        self.recorded.html = recorded.note(questions, shown, self.spec, self.preparing()) if told else ""
 
     def estimate(self) -> str:
         """How long a run will take, as the end of a sentence; from the last run of this panel."""

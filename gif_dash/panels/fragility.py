@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ipywidgets
 import pandas as pd
 
+from gif_dash import recorded
 from gif_dash.figures import fragility as pictures
 from gif_dash.figures import fragility_words as words
 from gif_dash.figures.chart import Chart
@@ -17,7 +18,7 @@ from gif_dash.panels.fragility_about import ABOUT
 from gif_dash.panels.spectrum import SpectraWidget
 from gif_dash.panels.swept import MarkedPanel
 from gif_dash.results import Result
-from gif_dash.specs import FragilitySpec, Spec
+from gif_dash.specs import FragilitySpec, Spec, SpecError
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -47,6 +48,7 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
     }
 
     def __init__(self, context: Context) -> None:
+        self._own: dict[str, Any] = {}  # what the form held (JSON) before MNIST was chosen
         super().__init__(context)
         self.form.observe(self.guard(self._varied), "values")
 
@@ -61,10 +63,27 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
             self._show_scatter(self.result)
 
     def _varied(self, change: Any) -> None:
-        """Values of what varied before are none of what varies now."""
+        """Values of what varied before are none of what varies now; other data has other settings."""
         old, new = change["old"], change["new"]
-        if old["vary"] != new["vary"] and new["values"] and old["values"] == new["values"]:
+        if old["data"] != new["data"]:
+            self._other_data(old, new)
+        elif old["vary"] != new["vary"] and new["values"] and old["values"] == new["values"]:
             self.form.set(values=[])
+
+    def _other_data(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """MNIST does not have all settings: those that were recorded take their place, and go again with MNIST."""
+        if new["data"] == "iris":
+            own, self._own = self._own, {}
+            self.form.set(**{name: value for name, value in own.items() if value != new[name]})
+            return
+        try:
+            self.form.read()
+        except SpecError:
+            self._own = dict(old)
+            questions = self._recorded_on_mnist()
+            least = {"vary": "weight-decay", "hessians": ["exact", "sample"], "values": []}
+            settings = questions[0].model_dump(mode="json") if questions else least
+            self.form.set(**{name: value for name, value in settings.items() if value != new[name]})
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
@@ -83,6 +102,25 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
 
     def may_run_alone(self) -> bool:
         return self.spec.data == "iris"
+
+    def recorded_questions(self) -> list[FragilitySpec]:
+        return [] if self.spec.data == "iris" else self._recorded_on_mnist()
+
+    def _recorded_on_mnist(self) -> list[FragilitySpec]:
+        record = recorded.records().get(recorded.STUDIES)
+        return [] if record is None else record.questions("fragility")  # type: ignore[return-value]
+
+    def opened(self) -> None:
+        super().opened()
+        self.say_recorded()
+
+    def update(self, before: FragilitySpec) -> None:
+        super().update(before)
+        self.say_recorded()
+
+    def _finish(self, result: Result, words: str) -> None:
+        super()._finish(result, words)
+        self.say_recorded()
 
     def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
         if "summary" in partial and self.running is not None:

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gif_dash import recorded
 from gif_dash.catalog import SCENARIOS
-from gif_dash.figures import recorded as recorded_words
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.asking import Asking
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.results import Result, ScenarioCard
 from gif_dash.specs import Spec
@@ -36,11 +34,7 @@ class ScenarioPanel(JobPanel[S]):
         self.card: ScenarioCard | None = None  #: of the chosen scenario, once it is known
         self._stage = ""
         self._own: dict[str, Any] = {}  # what the form held (JSON) before a recorded question took its place
-        self.recorded = Asking(context.reporter.guard(self._take_recorded))
-        self.recorded.add_class("gd-recorded")
         super().__init__(context)
-        intro, columns = self.widget.children
-        self.widget.children = (intro, self.recorded, columns)
 
     # --- what a panel may write -------------------------------------------------------------------------------------
 
@@ -72,7 +66,7 @@ class ScenarioPanel(JobPanel[S]):
 
     # --- what was recorded ------------------------------------------------------------------------------------------
 
-    def _questions(self) -> list[S]:
+    def recorded_questions(self) -> list[S]:
         """What was recorded of this experiment and the chosen scenario; nothing where it is computed at once."""
         offer = self.offers.get(self._scenario())
         if offer is None or not offer.recorded:
@@ -82,23 +76,13 @@ class ScenarioPanel(JobPanel[S]):
     def _nearest(self) -> dict[str, Any]:
         """Fields (JSON) that lead to the recorded question nearest to the form's; none if it is one."""
         asked = self.spec.model_dump(mode="json")
-        known = [spec.model_dump(mode="json") for spec in self._questions()]
+        known = [spec.model_dump(mode="json") for spec in self.recorded_questions()]
         gaps = [{name: value for name, value in values.items() if value != asked[name]} for values in known]
         return min(gaps, key=len, default={})
 
-    def _take_recorded(self, what: str) -> None:
-        """Show one of the recorded questions."""
-        chosen = self._questions()[int(what)].model_dump(mode="json")
-        asked = self.spec.model_dump(mode="json")
-        self.form.set(**{name: value for name, value in chosen.items() if value != asked[name]})
-
-    def _say_recorded(self) -> None:
-        questions = self._questions()
-        shown = self.result if self.result is not None and "recorded" in self.result.provenance else None
+    def preparing(self) -> str:
         offer = self.offers.get(self._scenario())
-        command = offer.command if offer is not None else ""
-        told = shown is not None or bool(questions)
-        self.recorded.html = recorded_words.note(questions, shown, self.spec, command) if told else ""
+        return offer.command if offer is not None else ""
 
     # --- running ----------------------------------------------------------------------------------------------------
 
@@ -109,9 +93,9 @@ class ScenarioPanel(JobPanel[S]):
             self.form.set(**changes)
             self.spec = self.form.read()
         super().opened()
-        self._say_recorded()
+        self.say_recorded()
         first: Any = self.spec_class()
-        if self._questions():
+        if self.recorded_questions():
             if any(name != "scenario" and getattr(asked, name) != getattr(first, name) for name in changes):
                 self.bar.error = "The link was not followed in one point: this question was not recorded."
         elif self.card is not None and any(getattr(asked, name) != getattr(first, name) for name in changes):
@@ -124,7 +108,7 @@ class ScenarioPanel(JobPanel[S]):
         if self._scenario() != before.scenario:  # type: ignore[attr-defined]
             self.refresh_offers()
             changes = self._changes()
-            if self._questions():
+            if self.recorded_questions():
                 self._own = self._own or before.model_dump(mode="json")
             elif self._own:  # back to where questions can be asked freely
                 asked = self.spec.model_dump(mode="json")
@@ -134,11 +118,11 @@ class ScenarioPanel(JobPanel[S]):
                 self.form.set(**changes)
                 return  # the form has changed again and comes back here
         super().update(before)
-        self._say_recorded()
+        self.say_recorded()
 
     def _finish(self, result: Result, words: str) -> None:
         super()._finish(result, words)
-        self._say_recorded()
+        self.say_recorded()
 
     def run(self) -> None:
         super().run()
@@ -172,7 +156,7 @@ class ScenarioPanel(JobPanel[S]):
                 self.form.offer(name, class_choices(self.card))
 
     def _changes(self) -> dict[str, Any]:
-        if self._questions():
+        if self.recorded_questions():
             return self._nearest()
         return {} if self.card is None else self.changes(self.card)
 

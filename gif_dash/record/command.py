@@ -13,8 +13,9 @@ import pandas as pd
 from gif_dash import catalog
 from gif_dash.compute.paths import cache_dir
 from gif_dash.progress import Progress
-from gif_dash.record.plan import SEEDS, plan
-from gif_dash.record.run import record
+from gif_dash.record.plan import SEEDS, plan, studies
+from gif_dash.record.run import record, record_studies
+from gif_dash.recorded import STUDIES
 from gif_dash.terminal import TerminalProgress
 
 #: Seconds between two lines about a stage where there is no terminal.
@@ -49,21 +50,24 @@ class Lines:
 
 
 def run(name: str, out: Path | None, forget: int, seeds: int, quick: bool, add: Sequence[Path] = ()) -> None:
-    """Record a scenario; see `gif_dash.record.run.record`.
+    """Record a scenario, or the studies; see `gif_dash.record.run.record` and `record_studies`.
 
     Raises:
         ValueError, OSError: one sentence.
     """
     command = f"gif-dash record {name}{catalog.flags(name)}"
     command += (f" --forget-class {forget}" if forget != 8 else "") + (" --quick" if quick else "")
-    command += f" --seeds {seeds}" if seeds != SEEDS and not quick else ""
+    command += f" --seeds {seeds}" if seeds != SEEDS and not quick and name != STUDIES else ""
     folder = out or cache_dir() / "records" / name
-    asked = plan(name, forget=forget, seeds=seeds, quick=quick)
+    asked = None if name == STUDIES else plan(name, forget=forget, seeds=seeds, quick=quick)
+    questions = studies(quick=quick) if asked is None else asked.questions
 
     def say(line: str) -> None:
         click.echo(f"{time.strftime('%H:%M:%S')} {name}: {line}", err=True)
 
     def go(progress: Progress) -> Path:
+        if asked is None:
+            return record_studies(questions, folder, progress, say, command)
         return record(name, asked, folder, progress, say, command, add)
 
     try:
@@ -76,5 +80,5 @@ def run(name: str, out: Path | None, forget: int, seeds: int, quick: bool, add: 
         say("stopped; what is computed is kept, and the same command goes on there")
         raise
     size = archive.stat().st_size / 1000
-    click.echo(f"{len(asked.questions)} questions recorded; {archive} ({size:.0f} kB) can be explored with")
+    click.echo(f"{len(questions)} questions recorded; {archive} ({size:.0f} kB) can be explored with")
     click.echo(f"GIF_DASH_RECORDED={folder} gif-dash")

@@ -94,12 +94,12 @@ def write(path: Path, kept: Kept) -> None:
     kept.result.table.to_csv(path.with_suffix(".csv"), index=False)
 
 
-def pack(path: Path, card: ScenarioCard, facts: Mapping[str, Any], answers: Iterable[tuple[Spec, Kept]]) -> None:
+def pack(path: Path, card: ScenarioCard | None, facts: Mapping[str, Any], answers: Iterable[tuple[Spec, Kept]]) -> None:
     """Write the archive that `gif_dash.recorded` reads.
 
     Args:
         path: of the archive, ``SCENARIO.zip``.
-        card: of the scenario; places of files and all but the first pictures are left out.
+        card: of the scenario; places of files and all but the first pictures are left out. None: there is none.
         facts: about data, training and machine.
         answers: in the order in which they are offered.
 
@@ -116,7 +116,7 @@ def pack(path: Path, card: ScenarioCard, facts: Mapping[str, Any], answers: Iter
         row = Row(
             key,
             spec.experiment,
-            card.name,
+            "" if card is None else card.name,
             spec.canonical(),
             kept.code,
             kept.fingerprint,
@@ -128,15 +128,19 @@ def pack(path: Path, card: ScenarioCard, facts: Mapping[str, Any], answers: Iter
         said = {"commit": kept.commit, "command": to_cli(spec), "record": facts["command"]}
         result = replace(kept.result, provenance={**known, "recorded": said})
         tables[files[key]] = _compact(result)
-    shipped = card.model_copy(
-        update={"evidence": {}, "settings": {}, "thumbnails": tuple(row[:PICTURES] for row in card.thumbnails)}
-    )
-    index = {"format": FORMAT, "card": shipped.model_dump(mode="json"), "facts": facts, "rows": rows, "files": files}
+    index = {"format": FORMAT, "card": _shipped(card), "facts": facts, "rows": rows, "files": files}
     temporary = path.with_suffix(".zip.tmp")
     with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, text in ((INDEX, json.dumps(index)), *tables.items()):
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text, zipfile.ZIP_DEFLATED, 9)
     temporary.replace(path)
+
+
+def _shipped(card: ScenarioCard | None) -> dict[str, Any] | None:
+    if card is None:
+        return None
+    pictures = tuple(row[:PICTURES] for row in card.thumbnails)
+    return card.model_copy(update={"evidence": {}, "settings": {}, "thumbnails": pictures}).model_dump(mode="json")
 
 
 def _compact(result: Result) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gif_dash import published
-from gif_dash.specs import BackdoorSpec, CriteriaSpec, MethodsSpec, RemovalSpec, Spec, SpectrumSpec
+from gif_dash.specs import BackdoorSpec, CriteriaSpec, FragilitySpec, MethodsSpec, RemovalSpec, Spec, SpectrumSpec
 
 #: Seeds of sampling: same network, same retraining, other samples behind curvature, gradient and sweep.
 SEEDS = 3
@@ -75,6 +75,21 @@ def plan(name: str, *, forget: int = 8, seeds: int = SEEDS, quick: bool = False)
     if name == "mnist-cnn":
         others += (*_backdoor(name), _spectrum(name))
     return Plan(tuple(removals), others, (forget,))
+
+
+def studies(*, quick: bool = False) -> tuple[Spec, ...]:
+    """What is recorded of experiments that train networks of their own: those that take many minutes.
+
+    The small CNN on a tenth of MNIST of Basu et al. (2021), with their weight decay and without, 20 removals each.
+
+    Args:
+        quick: a small network on Iris instead, to see that all works.
+    """
+    if quick:
+        few = {"vary": "weight-decay", "values": (0.0, 0.001), "points": 3, "seeds": 1, "width": 2}
+        return (FragilitySpec.parse({**few, "train_steps": 200, "steps": 200}),)
+    network = {"data": "mnist", "vary": "weight-decay", "values": (0.0, 0.001), "hessians": ("exact", "sample")}
+    return (FragilitySpec.parse({**network, "seeds": 1, "rate": 0.02, "curvature_samples": 1000, "steps": 1500}),)
 
 
 def _backdoor(name: str) -> list[BackdoorSpec]:

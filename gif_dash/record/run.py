@@ -17,6 +17,7 @@ from gif_dash.figures.tables import duration
 from gif_dash.progress import Progress
 from gif_dash.record import assemble, files
 from gif_dash.record.plan import Plan
+from gif_dash.recorded import STUDIES
 from gif_dash.results import Result
 from gif_dash.scenarios import NoColdReference, Prepared, ScenarioError, load
 from gif_dash.scenarios.training import steps
@@ -79,23 +80,46 @@ def record(
 
     total = len(plan.questions)
     for number, spec in enumerate(plan.questions, 1):
-        path = files.place(folder, spec)
-        kept, found = files.read(path), "kept before"
-        if kept is not None and kept.fingerprint != prepared.card.fingerprint:
-            raise ScenarioError(f"{folder} holds the record of another network or other data; choose another --out")
-        if kept is None:
-            began = time.perf_counter()
-            progress.stage(f"Question {number} of {total}")
-            result = execute(spec, progress)
-            kept = files.Kept(
-                spec.canonical(), prepared.card.fingerprint, keys.code_hash(spec.experiment), files.commit(), result
-            )
-            files.write(path, kept)
-            found = duration(time.perf_counter() - began)
+        kept, found = _kept(spec, folder, prepared.card.fingerprint, progress, f"Question {number} of {total}")
         done[spec.canonical()] = kept
         write()
         say(f"question {number} of {total}, {to_cli(spec).removeprefix('gif-dash run ')}: {found}")
     return archive
+
+
+def record_studies(questions: Sequence[Spec], folder: Path, progress: Progress, say: Say, command: str) -> Path:
+    """Answer questions of experiments that train networks of their own, and write the tables as they come.
+
+    See `record`, which does so for a scenario.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"{STUDIES}.zip"
+    done: list[tuple[Spec, files.Kept]] = []
+    for number, spec in enumerate(questions, 1):
+        kept, found = _kept(spec, folder, "", progress, f"Question {number} of {len(questions)}")
+        done.append((spec, kept))
+        files.pack(archive, None, {"command": command, "commit": files.commit()}, done)
+        say(f"question {number} of {len(questions)}, {to_cli(spec).removeprefix('gif-dash run ')}: {found}")
+    return archive
+
+
+def _kept(spec: Spec, folder: Path, fingerprint: str, progress: Progress, stage: str) -> tuple[files.Kept, str]:
+    """A question's answer from the folder, or computed and kept there; and how long that took, in words.
+
+    Raises:
+        ScenarioError: what is in the folder is about another network.
+    """
+    path = files.place(folder, spec)
+    if (kept := files.read(path)) is not None:
+        if kept.fingerprint != fingerprint:
+            raise ScenarioError(f"{folder} holds the record of another network or other data; choose another --out")
+        return kept, "kept before"
+    began = time.perf_counter()
+    progress.stage(stage)
+    result = execute(spec, progress)
+    kept = files.Kept(spec.canonical(), fingerprint, keys.code_hash(spec.experiment), files.commit(), result)
+    files.write(path, kept)
+    return kept, duration(time.perf_counter() - began)
 
 
 def _added(path: Path, prepared: Prepared) -> tuple[Spec, files.Kept]:

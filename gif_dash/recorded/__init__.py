@@ -1,7 +1,8 @@
 """Recorded runs: results that ship with the package, to be explored without data, training or a GPU. Torch-free.
 
 ``SCENARIO.zip`` beside this file holds ``record.json`` (the scenario's card, facts about the training, and what was
-asked) and one file of tables for every question. ``gif-dash record`` makes them. They are read, never written, here.
+asked) and one file of tables for every question; ``studies.zip`` has no card, it is of experiments that train networks
+of their own. ``gif-dash record`` makes them. They are read, never written, here.
 """
 
 from __future__ import annotations
@@ -29,25 +30,32 @@ VARIABLE = "GIF_DASH_RECORDED"
 FORMAT = 1
 #: Name of the file with everything but the tables.
 INDEX = "record.json"
+#: Name of the record of experiments that have no scenario.
+STUDIES = "studies"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What was recorded of one scenario.
+    """What was recorded of one scenario, or of experiments that have none.
 
     Attributes:
-        card: of the scenario, without the places of its files.
+        card: of the scenario, without the places of its files; None if there is none.
         facts: about data, training and machine.
         rows: one per question, in the order of the recording.
         path: of the file.
         files: names of the tables' files, by key of the row.
     """
 
-    card: ScenarioCard
+    card: ScenarioCard | None
     facts: dict[str, Any]
     rows: tuple[Row, ...]
     path: Path
     files: dict[str, str] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Of the scenario, or `STUDIES`."""
+        return STUDIES if self.card is None else self.card.name
 
     def questions(self, experiment: str) -> list[Spec]:
         """What was asked in one experiment, as far as it can still be asked."""
@@ -75,17 +83,17 @@ def folder() -> Path:
 
 
 def records() -> dict[str, Record]:
-    """All recorded scenarios by name; a file that cannot be read is passed over, and the log says so."""
+    """All records by name; a file that cannot be read is passed over, and the log says so."""
     try:
         files = tuple((path, path.stat().st_mtime_ns) for path in sorted(folder().glob("*.zip")))
     except OSError:
         return {}
-    return {record.card.name: record for path, time in files if (record := _read(path, time)) is not None}
+    return {record.name: record for path, time in files if (record := _read(path, time)) is not None}
 
 
 def answer(spec: Spec) -> Result | None:
     """The recorded answer to this very question."""
-    record = records().get(str(getattr(spec, "scenario", "")))
+    record = records().get(str(getattr(spec, "scenario", STUDIES)))
     if record is None:
         return None
     asked = spec.canonical()
@@ -104,7 +112,7 @@ def _read(path: Path, time: int) -> Record | None:
             told = json.loads(file.read(INDEX))
         if told["format"] != FORMAT:
             raise ValueError(f"format {told['format']}, not {FORMAT}")
-        card = ScenarioCard.model_validate(told["card"])
+        card = None if told["card"] is None else ScenarioCard.model_validate(told["card"])
         rows = tuple(Row(**row, recorded=True) for row in told["rows"])
         return Record(card, told["facts"], rows, path, told["files"])
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:

@@ -6,6 +6,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import pytest
 import record_fakes
 
 from gif_dash import recorded
@@ -14,12 +15,15 @@ from gif_dash.compute.jobs import JobTable
 from gif_dash.compute.store import open_store
 from gif_dash.panels.base import Context
 from gif_dash.panels.criteria import CriteriaPanel
+from gif_dash.panels.fragility import FragilityPanel
 from gif_dash.panels.history import HistoryPanel
 from gif_dash.panels.methods import MethodsPanel
 from gif_dash.panels.page import Page
 from gif_dash.panels.removal import RemovalPanel
 from gif_dash.panels.ticker import Reporter, Ticker
-from gif_dash.record.plan import plan
+from gif_dash.progress import Silent
+from gif_dash.record.plan import plan, studies
+from gif_dash.record.run import record_studies
 from gif_dash.specs import RemovalSpec
 from gif_dash.spelling import to_query
 
@@ -135,3 +139,50 @@ def test_the_history_marks_recorded_runs(shipped: recorded.Record, tmp_path: Pat
     panel._hear({"do": "delete", "key": rows[0]["key"]})
     assert "comes with gif_dash" in panel.table.error
     assert len(panel.table.rows) == 4
+
+
+def test_a_study_without_a_scenario_is_offered_where_it_takes_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIF_DASH_CACHE", str(tmp_path / "cache"))
+    lines: list[str] = []
+    for _ in range(2):
+        questions = studies(quick=True)
+        archive = record_studies(questions, tmp_path / "shipped", Silent(), lines.append, "gif-dash record studies")
+    assert "weight-decay" in lines[0]
+    assert lines[1].endswith("kept before")
+    monkeypatch.setenv(recorded.VARIABLE, str(archive.parent))
+    monkeypatch.setenv("GIF_DASH_CACHE", str(tmp_path / "elsewhere"))
+
+    (asked,) = recorded.records()[recorded.STUDIES].questions("fragility")
+    panel = FragilityPanel(visitor(tmp_path))
+    panel.restore({"data": "mnist", "vary": "weight-decay", "hessians": "exact"})
+    panel.show()
+    assert panel.spec.data == "mnist", "a link is followed as it is"
+    assert panel.result is None, "another question than the recorded one"
+    assert 'data-ask="0"' in panel.recorded.html
+    panel._take_recorded("0")
+    panel._changed()
+    assert panel.spec == asked
+    assert panel.bar.status == "Recorded run"
+    assert "Recorded run: computed elsewhere on" in text(panel)
+    assert "gif-dash run fragility --vary weight-decay" in text(panel)
+
+
+def test_choosing_mnist_takes_settings_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIF_DASH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(FragilityPanel, "may_run_alone", lambda self: False)
+    panel = FragilityPanel(visitor(tmp_path))
+    panel.restore({"width": "7"})
+    panel.show()
+    assert panel.recorded.html == "", "Iris is computed at once"
+    for shipped in (True, False):
+        if not shipped:
+            (tmp_path / "empty").mkdir()
+            monkeypatch.setenv(recorded.VARIABLE, str(tmp_path / "empty"))
+        panel.form.set(data="mnist")
+        panel._changed()
+        assert (panel.spec.data, panel.spec.vary) == ("mnist", "weight-decay")
+        panel.form.set(data="iris")
+        panel._changed()
+        assert (panel.spec.data, panel.spec.vary, panel.spec.width) == ("iris", "width", 7)
