@@ -69,6 +69,25 @@ def test_the_toy_is_alive_at_load(visit: Visit, dashboard: Served) -> None:
     assert "NaN" not in page.locator("body").inner_text()
 
 
+def test_on_a_slow_machine_the_page_comes_late_but_whole(visit: Visit, dashboard: Served) -> None:
+    """Nothing is drawn for three seconds while the first widget is made; anywidget by itself gives up after two."""
+    visit.context.add_init_script(
+        """(() => {
+          const make = URL.createObjectURL;
+          window.held = 0;
+          URL.createObjectURL = (blob) => {
+            const begin = performance.now();
+            while (!window.held && performance.now() - begin < 3000);
+            window.held += 1;
+            return make.call(URL, blob);
+          };
+        })()"""
+    )
+    page = open_toy(visit, dashboard)
+    page.wait_for_timeout(3000)
+    assert page.evaluate("window.held") > 5, "widgets are made from blobs: this test still slows them down"
+
+
 class Values:
     """The exact number beside a range of the form, with the manners of a locator."""
 
