@@ -26,7 +26,7 @@ from gif_dash.compute.paths import cache_dir  # noqa: E402
 PICTURES = ROOT / "docs" / "pictures"
 WIDTH = 1440
 #: Bytes of a picture for every 1,000 pixels of its height, and of all pictures, at most; a test holds them, too.
-LARGEST, ALL = 73_000, 1_000_000
+LARGEST, ALL = 73_000, 1_150_000
 #: Seconds that a question may take which nobody has asked before.
 PATIENCE = 1200
 #: Milliseconds in which a page settles: the kernel hears of a change, figures are drawn, pictures arrive.
@@ -67,6 +67,7 @@ SHOTS = (
     Shot("spectrum", "tab=spectrum&scenario=digits-cnn"),
     Shot("fragility", "tab=fragility&vary=weight-decay&seeds=1&points=10&train-steps=2000&steps=2000"),
     Shot("fading", "tab=fading&seeds=1&points=8&steps=1000"),
+    Shot("correcting", "tab=correcting&scenario=digits-cnn"),
     Shot("history", "tab=history"),
 )
 

@@ -57,15 +57,14 @@ def curves(repairs: pd.DataFrame, spec: Mapping[str, Any]) -> Chart:
     low, high = min(costs), max(costs)
     room = 0.08 * (high - low) or 0.1
     percent = Axis("%", "linear", -4.0, 104.0)
+    cost = Axis("points of accuracy", "linear", low - room, high + room)
     return Chart(
         title="Mispredictions repaired by a few steps on training images, and what the rest loses",
         x=Axis("training images in every step", "log", min(counts) / 1.35, max(counts) * 1.35),
         quantities=(
             Quantity("repaired", "Repaired", "%", 0, percent, f"within {spec['steps']} steps"),
             Quantity("steps", "Steps needed", "", 1, _steps_axis(lines), "median of the repaired"),
-            Quantity(
-                "cost", "What the rest loses", "", 2, Axis("points of accuracy", "linear", low - room, high + room)
-            ),
+            Quantity("cost", "What the rest loses", "", 2, cost, "points of accuracy"),
             Quantity("same_class", "Of the right class", "%", 0, percent, "among the images"),
         ),
         lines=tuple(lines),
