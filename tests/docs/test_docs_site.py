@@ -120,7 +120,7 @@ def test_equations_are_drawn_and_no_request_leaves(site: Path, visit: Visit) -> 
 
 def test_pictures_are_small_wide_and_used() -> None:
     pictures = sorted((DOCS / "pictures").iterdir())
-    assert sum(picture.stat().st_size for picture in pictures) <= 1_000_000
+    assert sum(picture.stat().st_size for picture in pictures) <= 1_150_000
     words = "".join(page.read_text(encoding="utf-8") for page in DOCS.glob("*.md"))
     for picture in pictures:
         assert picture.stat().st_size <= 150_000, picture
