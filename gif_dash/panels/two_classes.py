@@ -10,7 +10,7 @@ import pandas as pd
 
 from gif_dash.figures import two_classes as pictures
 from gif_dash.figures.chart import Chart
-from gif_dash.panels.bars import html
+from gif_dash.panels.bars import column, html
 from gif_dash.panels.base import Context, JobPanel
 from gif_dash.panels.chart import ChartWidget
 from gif_dash.panels.images import ImagesWidget
@@ -119,9 +119,7 @@ class TwoClassesPanel(JobPanel[TwoClassesSpec]):
         about = self._fold("About this panel", lambda: html(ABOUT, "gd-about"), "equations, choices")
         self.chart.draw(pictures.curves(EMPTY, EMPTY))
         return (
-            self.missing,
-            self.verdicts,
-            self.images,
+            column(self.missing, self.verdicts, self.images, classes=("gd-results",)),
             self.table,
             self.chart,
             self.scatter,
