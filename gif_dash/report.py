@@ -22,7 +22,7 @@ from gif_dash.figures.report import Claim, Network, Pair, Report, Section, Table
 from gif_dash.figures.report_svg import Curve, along_s
 from gif_dash.figures.tables import duration
 from gif_dash.figures.theme import label
-from gif_dash.record.plan import plan
+from gif_dash.record.plan import plan, studies
 from gif_dash.results import Result
 from gif_dash.specs import BackdoorSpec, CriteriaSpec, MethodsSpec, RemovalSpec, Spec, SpectrumSpec
 from gif_dash.spelling import to_cli
@@ -80,7 +80,7 @@ def build(store: Store | None, now: float | None = None) -> Report:
         _spectrum(answers),
         _toy(),
         _line(),
-        _fragility(),
+        _fragility(answers),
     )
     when = "" if now is None else f", {time.strftime('%Y-%m-%d', time.gmtime(now))}"
     what = "recorded runs" if store is None else "recorded and stored runs"
@@ -600,25 +600,57 @@ def _exact(value: float, own: float, decimals: int) -> Pair:
     return Pair(value, own, 0.0, decimals, f"{value:.{decimals}f}")
 
 
-def _fragility() -> Section:
-    known = "fragility" in catalog.EXPERIMENTS
+def _fragility(answers: Answers) -> Section:
+    """Their correlations for five networks; ours for the small CNN, the only one that is trained here."""
+    (asked,) = studies()
+    found = answers.find(asked)
+    ours = {} if found is None else _correlations(found)
     rows = [
         (
             network,
-            tuple(Pair(value, text=f"{value:.2f}") for pair in pairs for value in pair),
+            tuple(
+                _pair(value, ours.get(key) if network == "small CNN" else None, None, 2, f"{value:.2f}")
+                for key, value in zip(_CORRELATIONS, (*with_decay, *without), strict=True)
+            ),
         )
-        for network, pairs in published.FRAGILITY.items()
+        for network, (with_decay, without) in published.FRAGILITY.items()
     ]
     return Section(
         "Influence in deep networks is fragile (Basu et al. 2021)",
         published.FRAGILITY_SETTING,
-        command="gif-dash run fragility --data mnist --vary weight-decay --values 0,0.001 --hessians exact,sample"
-        if known
-        else "",
-        tables=(
-            _table(("Pearson, with decay", "Spearman, with decay", "Pearson, without", "Spearman, without"), rows),
-        ),
+        _fragility_ours(found) if found is not None else "",
+        to_cli(asked),
+        (_table(("Pearson, with decay", "Spearman, with decay", "Pearson, without", "Spearman, without"), rows),),
+        differs=() if found is None else ("20 removals instead of 100; decay .001; one network per setting",),
+        reasons=() if found is None else (_unsettled(found),),
     )
+
+
+def _fragility_ours(found: Result) -> str:
+    known = found.provenance
+    return (
+        f"{known['p'][0]:,} parameters, a tenth of MNIST, {found.spec['points']} removals, retrained for "
+        f"{found.spec['steps']:,} steps from the optimum; {_origin([found])}"
+    )
+
+
+def _unsettled(found: Result) -> str:
+    """How far training on alone moves what the removals are measured by."""
+    moved = found.tables["summary"]["continued"].abs().max()
+    return f"training had not come to rest: going on with all examples changes the test loss by up to {moved:.2g}"
+
+
+#: Columns of the table above, and rows of a summary: (has weight decay, correlation).
+_CORRELATIONS = ((True, "pearson"), (True, "spearman"), (False, "pearson"), (False, "spearman"))
+
+
+def _correlations(result: Result) -> dict[tuple[bool, str], float]:
+    """Of the exact Hessian, the classic estimate."""
+    rows = result.tables["summary"]
+    exact = rows[rows["hessian"] == "exact"]
+    return {
+        (decays, name): float(exact.loc[(exact["value"] > 0) == decays, name].iloc[0]) for decays, name in _CORRELATIONS
+    }
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------------

@@ -171,6 +171,7 @@ def test_a_study_without_a_scenario_is_offered_where_it_takes_long(
 
 def test_choosing_mnist_takes_settings_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIF_DASH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv(recorded.VARIABLE, raising=False)  # what comes with the package
     monkeypatch.setattr(FragilityPanel, "may_run_alone", lambda self: False)
     panel = FragilityPanel(visitor(tmp_path))
     panel.restore({"width": "7"})
@@ -183,6 +184,10 @@ def test_choosing_mnist_takes_settings_that_it_has(tmp_path: Path, monkeypatch: 
         panel.form.set(data="mnist")
         panel._changed()
         assert (panel.spec.data, panel.spec.vary) == ("mnist", "weight-decay")
+        shown = panel.result is not None and panel.result.spec["data"] == "mnist"
+        if shipped:
+            assert shown
+            assert "a tenth" in str(panel.result.provenance["data"])
         panel.form.set(data="iris")
         panel._changed()
         assert (panel.spec.data, panel.spec.vary, panel.spec.width) == ("iris", "width", 7)
