@@ -238,6 +238,8 @@ class LifeHandler(WebSocketHandler):
                     await self.write_message(word)
                     said = word
                 await asyncio.sleep(self._SECONDS)
+            if self.kernels.stopping:
+                return  # the kernel ended with the server: the connection will, too, and the page keeps trying
             await self.write_message("rested" if self.kernels.rested(kernel_id) else "ended")
             self.close()
             await self.kernels.free(kernel_id)

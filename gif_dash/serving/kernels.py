@@ -170,6 +170,11 @@ class VisitorKernels(AsyncMappingKernelManager):
         pools: dict[str, list[asyncio.Task[dict[str, Any]]]] = getattr(self, "_pools", {})
         return pools.get(notebook, [])
 
+    @property
+    def stopping(self) -> bool:
+        """Whether the server is being stopped."""
+        return self._stopping.is_set()
+
     async def stop(self) -> None:
         """End all kernels, and those that are being started as soon as they are."""
         self._stopping.set()

@@ -8,6 +8,7 @@ from typing import Any
 
 from jupyter_server.services.kernels.kernelmanager import ServerKernelManager
 
+from gif_dash.serving.handlers import LifeHandler
 from gif_dash.serving.kernels import VisitorKernels
 
 
@@ -58,6 +59,25 @@ def test_nothing_is_freed_while_all_are_ended() -> None:
 
     kernels = asyncio.run(play())
     assert kernels.begun == kernels.ended == ["a", "b"]
+
+
+def test_a_page_hears_of_an_ended_kernel_but_not_of_one_that_ends_with_the_server() -> None:
+    async def heard(stopping: bool) -> list[str]:
+        kernels = Slow()
+        kernels.there = set()  # it has ended
+        if stopping:
+            await kernels.stop()
+        page, said = LifeHandler.__new__(LifeHandler), list[str]()
+
+        async def write(word: str) -> None:
+            said.append(word)
+
+        page.kernels, page.write_message, page.close = kernels, write, lambda: None  # type: ignore[assignment, method-assign]
+        await page._watch("a")
+        return said
+
+    assert asyncio.run(heard(stopping=False)) == ["ended"]
+    assert asyncio.run(heard(stopping=True)) == [], "the page keeps trying, and says that the server does not answer"
 
 
 def test_a_kernel_that_nothing_has_happened_to_yet_rests_never() -> None:
