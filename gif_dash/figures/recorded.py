@@ -42,7 +42,7 @@ def note(questions: Sequence[Spec], result: Result | None, asked: Spec, command:
     )
     if len(questions) > 1:
         told.append(f'<p role="group" aria-label="Recorded questions">Recorded: {buttons}</p>')
-    elif questions and result is None:
+    elif questions and (result is None or asked not in questions):
         told.append(f"<p>Recorded: {buttons}</p>")
     return "".join(told)
 

@@ -48,7 +48,8 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
     }
 
     def __init__(self, context: Context) -> None:
-        self._own: dict[str, Any] = {}  # what the form held (JSON) before MNIST was chosen
+        self._own: dict[str, Any] = {}  # what the form held (JSON) before MNIST was chosen,
+        self._taken: dict[str, Any] = {}  # and what took its place
         super().__init__(context)
         self.form.observe(self.guard(self._varied), "values")
 
@@ -71,10 +72,13 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
             self.form.set(values=[])
 
     def _other_data(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-        """MNIST does not have all settings: those that were recorded take their place, and go again with MNIST."""
+        """MNIST does not have all settings: those that were recorded take their place.
+
+        With MNIST they go again, unless the person has changed them.
+        """
         if new["data"] == "iris":
-            own, self._own = self._own, {}
-            self.form.set(**{name: value for name, value in own.items() if value != new[name]})
+            if all(new[name] == value for name, value in self._taken.items() if name != "data"):
+                self.form.set(**{name: value for name, value in self._own.items() if value != new[name]})
             return
         try:
             self.form.read()
@@ -82,8 +86,8 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
             self._own = dict(old)
             questions = self._recorded_on_mnist()
             least = {"vary": "weight-decay", "hessians": ["exact", "sample"], "values": []}
-            settings = questions[0].model_dump(mode="json") if questions else least
-            self.form.set(**{name: value for name, value in settings.items() if value != new[name]})
+            self._taken = questions[0].model_dump(mode="json") if questions else least
+            self.form.set(**{name: value for name, value in self._taken.items() if value != new[name]})
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 

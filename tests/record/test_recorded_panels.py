@@ -167,6 +167,9 @@ def test_a_study_without_a_scenario_is_offered_where_it_takes_long(
     assert panel.bar.status == "Recorded run"
     assert "Recorded run: computed elsewhere on" in text(panel)
     assert "gif-dash run fragility --vary weight-decay" in text(panel)
+    assert "data-ask" not in panel.recorded.html, "it is the only one"
+    panel.restore({"data": "mnist", "vary": "damping", "hessians": "exact"})
+    assert "data-ask" in panel.recorded.html, "the way back"
 
 
 def test_choosing_mnist_takes_settings_that_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,3 +194,8 @@ def test_choosing_mnist_takes_settings_that_it_has(tmp_path: Path, monkeypatch: 
         panel.form.set(data="iris")
         panel._changed()
         assert (panel.spec.data, panel.spec.vary, panel.spec.width) == ("iris", "width", 7)
+    panel.form.set(data="mnist")
+    panel.form.set(vary="damping")
+    panel.form.set(data="iris")
+    panel._changed()
+    assert (panel.spec.data, panel.spec.vary) == ("iris", "damping"), "the person's own"
