@@ -72,7 +72,9 @@ def from_query(spec: type[S], query: Mapping[str, str]) -> tuple[S, list[str]]:
         try:
             return spec.parse(values), sentences
         except SpecError as error:
-            sentences.append(f"The link was not followed in one point: {error}")
+            sentence = f"The link was not followed in one point: {error}"
+            if sentence not in sentences:  # what is left out may have a default that does not fit either
+                sentences.append(sentence)
             if error.field in values:
                 del values[error.field]
             else:  # several fields together are at fault

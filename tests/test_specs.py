@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 
 from gif_dash import catalog, cli, spelling
 from gif_dash.results import ScenarioCard
-from gif_dash.specs import LABELS, SYMMETRIC, Criterion, Method, RemovalSpec, Solver, Spec, SpecError, ToySpec
+from gif_dash.specs import (
+    LABELS,
+    SYMMETRIC,
+    Criterion,
+    FragilitySpec,
+    Method,
+    RemovalSpec,
+    Solver,
+    Spec,
+    SpecError,
+    ToySpec,
+)
 
 
 def possible(**values: Any) -> RemovalSpec:
@@ -68,6 +79,12 @@ def test_command_line_restores_the_spec(spec: RemovalSpec) -> None:
 def test_any_link_gives_a_valid_spec(query: dict[str, str]) -> None:
     spec, _ = spelling.from_query(RemovalSpec, query)
     assert RemovalSpec.parse(spec.model_dump()) == spec
+
+
+def test_a_point_of_a_link_is_said_once() -> None:
+    spec, sentences = spelling.from_query(FragilitySpec, {"data": "mnist", "vary": "width"})
+    assert spec == FragilitySpec(), "what is left out has a default that does not fit either"
+    assert len(sentences) == 1
 
 
 @pytest.mark.parametrize("solver", get_args(Solver))
