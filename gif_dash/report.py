@@ -228,6 +228,13 @@ class _Seeds:
                 found.append(float(rows[name].tolist()[0]))
         return found
 
+    def counted(self, mrs: Sequence[float]) -> str:
+        """Sampling seeds, in words; with the MRs that have fewer of them."""
+        counts = [len(self.values("gif", mr, "score")) for mr in mrs]
+        most = max(counts)
+        fewer = [f"MR {mr:g} %: {count}" for mr, count in zip(mrs, counts, strict=True) if count < most]
+        return f"{most} sampling seed{'s' * (most != 1)}" + (f" ({', '.join(fewer)})" if fewer else "")
+
     def value(self, method: str, mr: float, name: str, error: str = "") -> tuple[float, float]:
         """Mean over the seeds, and its standard error: of the test images and of the samples."""
         values = self.values(method, mr, name)
@@ -269,12 +276,11 @@ def _methods(answers: Answers) -> Section:
         known = math.nan if theirs_ms is None else float(theirs_ms)
         text = "" if theirs_ms is None else f"{theirs_ms:.0f}"
         times.append((label(method), (Pair(known, 1000 * seconds, decimals=0, text=text),)))
-    seeds = len(ours.results)
     mrs = published.METHODS_MRS
     return Section(
         "Table 2: methods",
         published.METHODS_SETTING,
-        f"{_origin(ours.results)}; one network, one retraining, mean over {seeds} sampling seeds" if seeds else "",
+        f"{_origin(ours.results)}; one network, one retraining, mean over {ours.counted(mrs)}" if ours.results else "",
         f"gif-dash record {name}",
         (
             _table(tuple(metric[0] for metric in METRICS), rows),
