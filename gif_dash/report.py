@@ -627,7 +627,7 @@ def _fragility(answers: Answers) -> Section:
         _fragility_ours(found) if found is not None else "",
         to_cli(asked),
         (_table(("Pearson, with decay", "Spearman, with decay", "Pearson, without", "Spearman, without"), rows),),
-        differs=() if found is None else ("20 removals instead of 100; decay .001; one network per setting",),
+        differs=() if found is None else (_fragility_differs(found.spec),),
         reasons=() if found is None else (_unsettled(found),),
     )
 
@@ -637,6 +637,13 @@ def _fragility_ours(found: Result) -> str:
     return (
         f"{known['p'][0]:,} parameters, a tenth of MNIST, {found.spec['points']} removals, retrained for "
         f"{found.spec['steps']:,} steps from the optimum; {_origin([found])}"
+    )
+
+
+def _fragility_differs(spec: Mapping[str, Any]) -> str:
+    return (
+        f"{spec['points']} removals instead of 100; decay {max(spec['values']):g}; "
+        f"{spec['seeds']} network{'s' * (spec['seeds'] != 1)} per setting"
     )
 
 

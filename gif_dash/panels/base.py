@@ -290,11 +290,13 @@ class JobPanel(Panel[S]):
             self._say_stale()
         elif self.may_run_alone():
             self.run()
+        self.say_recorded()
 
     def update(self, before: S) -> None:
         self.bar.error = ""
         if not self.look_up():
             self._say_stale()
+            self.say_recorded()
 
     def look_up(self) -> bool:
         """Show the stored answer of the current question if there is one."""
@@ -377,6 +379,7 @@ class JobPanel(Panel[S]):
         if self.running is not None and self.running != self.spec:
             self._say_stale()  # the person has gone on while it ran
         self.running = None
+        self.say_recorded()
 
     def _idle(self, words: str) -> None:
         self.context.ticker.stop(self.poll)
@@ -405,9 +408,7 @@ class JobPanel(Panel[S]):
 
     def _take_recorded(self, what: str) -> None:
         """Show one of the recorded questions."""
-        chosen = self.recorded_questions()[int(what)].model_dump(mode="json")
-        asked = self.spec.model_dump(mode="json")
-        self.form.set(**{name: value for name, value in chosen.items() if value != asked[name]})
+        self.form.write(self.recorded_questions()[int(what)])
 
     def say_recorded(self) -> None:
         """What is recorded, and what of it is on the screen."""

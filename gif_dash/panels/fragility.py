@@ -78,7 +78,7 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
         """
         if new["data"] == "iris":
             if all(new[name] == value for name, value in self._taken.items() if name != "data"):
-                self.form.set(**{name: value for name, value in self._own.items() if value != new[name]})
+                self.form.set(**self._own)
             return
         try:
             self.form.read()
@@ -87,7 +87,7 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
             questions = self._recorded_on_mnist()
             least = {"vary": "weight-decay", "hessians": ["exact", "sample"], "values": []}
             self._taken = questions[0].model_dump(mode="json") if questions else least
-            self.form.set(**{name: value for name, value in self._taken.items() if value != new[name]})
+            self.form.set(**self._taken)
 
     # --- what is shown ----------------------------------------------------------------------------------------------
 
@@ -113,18 +113,6 @@ class FragilityPanel(MarkedPanel[FragilitySpec]):
     def _recorded_on_mnist(self) -> list[FragilitySpec]:
         record = recorded.records().get(recorded.STUDIES)
         return [] if record is None else record.questions("fragility")  # type: ignore[return-value]
-
-    def opened(self) -> None:
-        super().opened()
-        self.say_recorded()
-
-    def update(self, before: FragilitySpec) -> None:
-        super().update(before)
-        self.say_recorded()
-
-    def _finish(self, result: Result, words: str) -> None:
-        super()._finish(result, words)
-        self.say_recorded()
 
     def show_partial(self, partial: Mapping[str, pd.DataFrame]) -> None:
         if "summary" in partial and self.running is not None:

@@ -93,7 +93,6 @@ class ScenarioPanel(JobPanel[S]):
             self.form.set(**changes)
             self.spec = self.form.read()
         super().opened()
-        self.say_recorded()
         first: Any = self.spec_class()
         if self.recorded_questions():
             if any(name != "scenario" and getattr(asked, name) != getattr(first, name) for name in changes):
@@ -118,11 +117,6 @@ class ScenarioPanel(JobPanel[S]):
                 self.form.set(**changes)
                 return  # the form has changed again and comes back here
         super().update(before)
-        self.say_recorded()
-
-    def _finish(self, result: Result, words: str) -> None:
-        super()._finish(result, words)
-        self.say_recorded()
 
     def run(self) -> None:
         super().run()
