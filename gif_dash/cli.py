@@ -387,6 +387,8 @@ def record(
 
     if scenario not in (known := [*catalog.scenarios(), STUDIES]):
         raise BadValue(f"there is no scenario named {scenario!r}; choose from {', '.join(known)}")
+    if scenario == STUDIES and (unused := [flag for flag in ("forget-class", "seeds", "include") if _given(flag)]):
+        raise BadValue(f"--{unused[0]}: goes with a scenario, not with {STUDIES}")
     with _sentences():
         run(scenario, out, forget_class, seeds, quick, include)
 

@@ -158,9 +158,9 @@ def test_kept_graphs_stay_within_their_budget(monkeypatch: pytest.MonkeyPatch) -
     """Beyond the budget there are the tensors of the micro-batch at work, as in a streamed product."""
     monkeypatch.setitem(os.environ, "OMP_NUM_THREADS", "1")
     budget, working = 96, 96
-    some, graphs = memory.growth("mnist-cnn", 1536, budget)
+    some, graphs = memory.growth("mnist-cnn", 3072, budget)
     assert graphs > 0
     assert some < budget + working
-    whole, all_graphs = memory.growth("mnist-cnn", 1536, 2000)
+    whole, all_graphs = memory.growth("mnist-cnn", 3072, 2000)
     assert all_graphs > graphs
-    assert whole > some + 40  # the measurement sees kept graphs at all
+    assert whole > some + 100  # the measurement sees kept graphs at all

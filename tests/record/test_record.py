@@ -262,6 +262,9 @@ def test_the_command_records(machine: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["record", "nothing"])
     assert done.exit_code == 2
     assert "choose from digits-cnn" in done.output
+    done = CliRunner().invoke(main, ["record", "studies", "--seeds", "2"])
+    assert done.exit_code == 2
+    assert "--seeds: goes with a scenario, not with studies" in done.output
     out = tmp_path / "out"
     done = CliRunner().invoke(main, ["record", NAME, "--quick", "--out", str(out)])
     assert done.exit_code == 0, done.output
