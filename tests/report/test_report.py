@@ -21,7 +21,7 @@ from gif_dash.record import files
 from gif_dash.record.plan import plan
 from gif_dash.record.run import _assembled
 from gif_dash.results import Result, ScenarioCard
-from gif_dash.specs import CriteriaSpec, RemovalSpec, Spec
+from gif_dash.specs import BackdoorSpec, CriteriaSpec, RemovalSpec, Spec
 
 CARD = ScenarioCard(
     name="cifar10-vgg11", title="CIFAR-10, VGG-11", fingerprint="f", classes=tuple("abcdefghij"), parameters=9231114
@@ -121,6 +121,35 @@ def test_a_record_that_goes_on_tells_what_it_has(tmp_path: Path, monkeypatch: py
     ran = {row.head: any(pair.run for pair in row.pairs) for row in part.tables[0].rows}
     assert [ran[f"GIF, MR {mr} %"] for mr in (10, 30, 50)] == [True, False, True]
     assert {claim.verdict for claim in part.claims} <= {"not shown", "does not hold"}
+
+
+def repair(spec: BackdoorSpec) -> Result:
+    """GIF restores most by five errors and keeps as much as the others; IF2 is worse than the corrupted network."""
+
+    def row(method: str, mark: str, right: float, clean: float, score: float) -> dict[str, object]:
+        metrics = {"attack_success": 100 - right, "triggered_accuracy": right, "clean_accuracy": clean, "score": score}
+        return {"method": method, "mark": mark, **metrics, **{f"{name}_se": 0.2 for name in metrics}}
+
+    sweep = [row("original", "", 10.0, 99.0, 0.18), row("retrain", "", 99.0, 99.0, 0.99)]
+    for method in spec.methods:
+        right = 97.0 if method == "gif" else 95.0
+        best = row(method, "best", right, 98.0, 0.97) if method != "if2" else row("if2", "best", 10.0, 60.0, 0.17)
+        sweep += [row(method, "one", 50.0, 99.0, 0.6), best]
+    return Result({"experiment": "backdoor", **spec.model_dump(mode="json")}, {"sweep": pd.DataFrame(sweep)}, KNOWN)
+
+
+@pytest.fixture
+def ship_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The small network on MNIST, recorded by hand."""
+    monkeypatch.setenv(recorded.VARIABLE, str(tmp_path))
+    asked = plan("mnist-cnn")
+    answers: list[tuple[Spec, Result]] = [(spec, removal(spec)) for spec in asked.removals]
+    answers += [(spec, criteria(spec)) for spec in asked.others if isinstance(spec, CriteriaSpec)]
+    answers += [(spec, repair(spec)) for spec in asked.others if isinstance(spec, BackdoorSpec)]
+    kept = {s.canonical(): files.Kept(s.canonical(), "f", "code", "abc", result) for s, result in answers}
+    listed = [*_assembled(asked, kept, {}), *((spec, kept[spec.canonical()]) for spec, _ in answers)]
+    files.pack(tmp_path / "mnist-cnn.zip", CARD.model_copy(update={"name": "mnist-cnn"}), FACTS, listed)
+    return tmp_path
 
 
 def section(title: str, store: Store | None = None) -> Section:
@@ -228,6 +257,40 @@ def test_table_1_with_standard_errors(ship: Path) -> None:
     # top-k outputs are better in 8 of 16 comparisons, top-k gradients in none
     assert [claim.verdict for claim in found.claims] == ["not shown"] * 3
     assert all("of 16 comparisons 8 are beyond" in claim.evidence for claim in found.claims)
+
+
+def test_the_protocols_on_a_network_of_which_nothing_is_published(ship_small: Path) -> None:
+    """Its numbers stand without a published one beside them, and are judged by the same claims."""
+    assert not section("Table 1").run
+    table_1 = section("The protocol of Table 1 on MNIST, stride-2 CNN")
+    rows = {row.head: row.pairs for row in table_1.tables[0].rows}
+    assert [pair.ours for pair in rows["top-k outputs, MR 5 %"]] == [6.0, 0.1, 0.92]
+    assert {pair.theirs for pairs in rows.values() for pair in pairs} == {"–"}
+    assert [claim.text for claim in table_1.claims] == [claim.text for claim in section("Table 1").claims]
+    assert [claim.verdict for claim in table_1.claims] == ["not shown"] * 3
+    assert table_1.tally == ""
+    table_2 = section("The protocol of Table 2 on MNIST")
+    verdicts = {claim.text: claim.verdict for claim in table_2.claims}
+    assert verdicts["mnist-cnn: GIF scores higher than FIF at every MR"] == "holds"
+    assert verdicts["mnist-cnn: FIF scores higher than PIF at every MR"] == "does not hold"
+    assert not any("mnist-resnet18" in text for text in verdicts)
+
+
+def test_figure_5_in_both_protocols(ship_small: Path) -> None:
+    found = section("Fig. 5")
+    ours, as_published = found.tables
+    assert "5 steps of CGLS" in ours.note
+    assert "1 step of CGLS" in as_published.note
+    rows = {row.head: row.pairs for row in as_published.rows}
+    assert [pair.theirs for pair in rows["GIF"]] == ["11.5 ± 0.5", "95.4 ± 0.4", "98.3 ± 0.7"]
+    assert [pair.ours for pair in rows["GIF"]] == [3.0, 97.0, 98.0]
+    assert [pair.theirs for pair in rows["gradient step"]] == ["–"] * 3
+    assert [pair.ours for pair in rows["gradient step"]] == [5.0, 95.0, 98.0]
+    verdicts = {claim.text: claim.verdict for claim in found.claims}
+    for steps in ("5 steps of CGLS", "1 step of CGLS"):
+        assert verdicts[f"{steps}: GIF restores more right labels than FIF, PIF, IF and IF2"] == "holds"
+        assert verdicts[f"{steps}: GIF keeps more accuracy on clean images than FIF, PIF, IF and IF2"] == "not shown"
+    assert sum("expansion behind IF2 does not hold" in reason for reason in found.reasons) == 1
 
 
 def test_figure_2_and_the_line_are_computed_here() -> None:
