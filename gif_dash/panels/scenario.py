@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from gif_dash import recorded
@@ -69,9 +70,10 @@ class ScenarioPanel(JobPanel[S]):
     def recorded_questions(self) -> list[S]:
         """What was recorded of this experiment and the chosen scenario; nothing where it is computed at once."""
         offer = self.offers.get(self._scenario())
-        if offer is None or not offer.recorded:
-            return []
-        return recorded.records()[offer.name].questions(self.spec_class.experiment)  # type: ignore[return-value]
+        return [] if offer is None or not offer.recorded else self._recorded_of(offer.name)
+
+    def _recorded_of(self, name: str) -> list[S]:
+        return recorded.records()[name].questions(self.spec_class.experiment)  # type: ignore[return-value]
 
     def _nearest(self) -> dict[str, Any]:
         """Fields (JSON) that lead to the recorded question nearest to the form's; none if it is one."""
@@ -100,7 +102,8 @@ class ScenarioPanel(JobPanel[S]):
         elif self.card is not None and any(getattr(asked, name) != getattr(first, name) for name in changes):
             last = len(self.card.classes) - 1
             self.bar.error = f"The link was not followed in one point: classes go from 0 to {last}."
-        if self.prompt and self.result is None and not (self.bar.running or self.bar.error or self.waits):
+        busy = self.bar.running or self.bar.error or self.waits
+        if not self._say_unprepared() and self.prompt and self.result is None and not busy:
             self.bar.primary, self.bar.status = True, self.prompt
 
     def update(self, before: S) -> None:
@@ -117,6 +120,7 @@ class ScenarioPanel(JobPanel[S]):
                 self.form.set(**changes)
                 return  # the form has changed again and comes back here
         super().update(before)
+        self._say_unprepared()
 
     def run(self) -> None:
         super().run()
@@ -140,7 +144,7 @@ class ScenarioPanel(JobPanel[S]):
 
     def refresh_offers(self) -> None:
         """What is known of the scenarios goes into the form."""
-        self.offers = {offer.name: offer for offer in self.context.connect().offers()}
+        self.offers = {offer.name: self._here(offer) for offer in self.context.connect().offers()}
         self.form.offer("scenario", [_scenario_choice(offer) for offer in self.offers.values()])
         offer = self.offers.get(self._scenario())
         self.card = offer.card if offer is not None else None
@@ -148,6 +152,19 @@ class ScenarioPanel(JobPanel[S]):
             extra = info.json_schema_extra
             if isinstance(extra, dict) and extra.get("widget") in ("classes", "class"):
                 self.form.offer(name, class_choices(self.card))
+
+    def _here(self, offer: Offer) -> Offer:
+        """The offer as it is in this panel: of another experiment something may be recorded, of this one nothing."""
+        return replace(offer, recorded=False) if offer.recorded and not self._recorded_of(offer.name) else offer
+
+    def _say_unprepared(self) -> bool:
+        """Say so where there is nothing to be seen of the chosen scenario before it is prepared."""
+        offer = self.offers.get(self._scenario())
+        if self.bar.running or offer is None or not offer.command or offer.recorded:
+            return False
+        self.bar.primary = False
+        self.bar.status = f"{offer.title} is not prepared on this machine; once: {offer.command}"
+        return True
 
     def _changes(self) -> dict[str, Any]:
         if self.recorded_questions():

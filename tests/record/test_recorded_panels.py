@@ -17,6 +17,7 @@ from gif_dash.panels.base import Context
 from gif_dash.panels.criteria import CriteriaPanel
 from gif_dash.panels.fragility import FragilityPanel
 from gif_dash.panels.history import HistoryPanel
+from gif_dash.panels.layers import LayersPanel
 from gif_dash.panels.methods import MethodsPanel
 from gif_dash.panels.page import Page
 from gif_dash.panels.removal import RemovalPanel
@@ -125,6 +126,22 @@ def test_methods_and_criteria_are_there_too(shipped: recorded.Record, tmp_path: 
         assert panel.bar.status == "Recorded run", kind
         assert "Recorded run: computed elsewhere" in text(panel)
         assert panel.export_tables()
+
+
+def test_where_nothing_of_an_experiment_is_recorded_it_says_so(shipped: recorded.Record, tmp_path: Path) -> None:
+    panel = opened(LayersPanel, tmp_path)
+    choice = next(choice for choice in panel.form.choices["scenario"] if choice["value"] == NAME)
+    assert not choice["recorded"]
+    assert "recorded" not in choice["note"]
+    assert panel.bar.status.startswith("Digits, as if large is not prepared on this machine; once: gif-dash prepare")
+    assert not panel.bar.primary
+    assert text(panel) == ""
+    panel.form.set(scenario="digits-cnn")
+    panel._changed()
+    assert "not prepared" not in panel.bar.status
+    panel.form.set(scenario=NAME)
+    panel._changed()
+    assert "not prepared on this machine" in panel.bar.status
 
 
 def test_the_history_marks_recorded_runs(shipped: recorded.Record, tmp_path: Path) -> None:
