@@ -149,7 +149,7 @@ def _criteria(answers: Answers) -> Section:
             "CGLS with 5 steps (11 Hessian-vector products) instead of a Neumann series with a searched constant",
             "self-loss on the removed class's test images; in the paper on the target data",
         ),
-        (_LIKE_LOSS,),
+        (_LIKE_LOSS[0].lower() + _LIKE_LOSS[1:],),
     )
 
 
@@ -166,9 +166,8 @@ def _criteria_elsewhere(answers: Answers) -> list[Section]:
                 "nothing; this is another network, class 8 removed",
                 _origin([found]),
                 f"gif-dash record {name}",
-                (_table(_CRITERIA_COLUMNS, _criteria_rows(cells, {})),),
+                (_table(_CRITERIA_COLUMNS, _criteria_rows(cells, {}), f"{_LIKE_LOSS}."),),
                 _criteria_claims(cells),
-                reasons=(_LIKE_LOSS,),
             )
         )
     return sections
@@ -176,7 +175,7 @@ def _criteria_elsewhere(answers: Answers) -> list[Section]:
 
 _CRITERIA_COLUMNS = ("self-loss", "test loss", "score")
 _LIKE_LOSS = (
-    "losses grow with s without end, and every cell has its own s: they compare cells only at like test loss; the "
+    "Losses grow with s without end, and every cell has its own s: they compare cells only at like test loss; the "
     "score does not have this fault"
 )
 

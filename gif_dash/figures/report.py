@@ -100,6 +100,11 @@ class Table:
     def pairs(self) -> list[Pair]:
         return [pair for row in self.rows for pair in row.pairs]
 
+    @property
+    def alone(self) -> bool:
+        """Nothing is published of all this: ours stand by themselves."""
+        return all(math.isnan(pair.published) for pair in self.pairs)
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -134,7 +134,8 @@ def _list(title: str, items: Sequence[str]) -> str:
 def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
     body = "".join(
-        f'<tr><th scope="row">{escape(row.head)}</th>{"".join(map(_cell, row.pairs))}</tr>' for row in table.rows
+        f'<tr><th scope="row">{escape(row.head)}</th>{"".join(_cell(pair, table.alone) for pair in row.pairs)}</tr>'
+        for row in table.rows
     )
     note = f'<p class="muted">{escape(table.note)}</p>' if table.note else ""
     return (
@@ -142,11 +143,13 @@ def _table(table: Table) -> str:
     )
 
 
-def _cell(pair: Pair) -> str:
+def _cell(pair: Pair, alone: bool) -> str:
     if math.isnan(pair.published) and not pair.run:
         return "<td>–</td>"
     if not pair.run:
         return f'<td><small>{escape(pair.theirs)}</small><span class="none">not run</span></td>'
+    if alone:
+        return f"<td><b>{escape(pair.mine)}</b></td>"
     mark, tone = {
         "agrees": ("=", "agrees"),
         "ours is higher": ("↑", "off"),

@@ -45,13 +45,18 @@ def _table(table: Table) -> str:
     lines = [
         "| | " + " | ".join(table.columns) + " |",
         "|---|" + "---|" * len(table.columns),
-        *("| " + " | ".join([row.head, *map(_cell, row.pairs)]) + " |" for row in table.rows),
+        *(
+            "| " + " | ".join([row.head, *(_cell(pair, table.alone) for pair in row.pairs)]) + " |"
+            for row in table.rows
+        ),
     ]
     return "\n".join(lines) + (f"\n\n{table.note}" if table.note else "")
 
 
-def _cell(pair: Pair) -> str:
+def _cell(pair: Pair, alone: bool) -> str:
     if not pair.run:
         return pair.theirs
+    if alone:
+        return pair.mine
     mark = {"agrees": " =", "ours is higher": " ↑", "ours is lower": " ↓"}.get(pair.agreement, "")
     return f"{pair.theirs} / {pair.mine}{mark}"

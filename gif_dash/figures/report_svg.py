@@ -50,7 +50,9 @@ def along_s(curves: Sequence[Curve], title: str, low: float, high: float) -> str
     for power in range(math.ceil(first), math.floor(last) + 1):
         place = across(10.0**power)
         parts.append(f'<line class="axis" x1="{place:.1f}" x2="{place:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text x="{place:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="middle">{10.0**power:g}</text>')
+        anchor = "middle" if place < WIDTH - RIGHT - 10 else "end"  # at the edge it would be cut off
+        edge = place if anchor == "middle" else WIDTH - 1
+        parts.append(f'<text x="{edge:.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="{anchor}">{10.0**power:g}</text>')
     parts.append(f'<text x="{WIDTH - RIGHT}" y="{HEIGHT - 6}" text-anchor="end">influence scalar s</text>')
     for number, curve in enumerate(curves):
         look = style(curve.method)

@@ -269,6 +269,9 @@ def test_the_protocols_on_a_network_of_which_nothing_is_published(ship_small: Pa
     assert [claim.text for claim in table_1.claims] == [claim.text for claim in section("Table 1").claims]
     assert [claim.verdict for claim in table_1.claims] == ["not shown"] * 3
     assert table_1.tally == ""
+    assert "| top-k outputs, MR 5 % | 6.00 ± 0.10 | 0.10 ± 0.01 | 0.9200 ± 0.0020 |" in report_markdown.page(
+        report.build(None)
+    )
     table_2 = section("The protocol of Table 2 on MNIST")
     verdicts = {claim.text: claim.verdict for claim in table_2.claims}
     assert verdicts["mnist-cnn: GIF scores higher than FIF at every MR"] == "holds"
