@@ -113,7 +113,7 @@ def _network(name: str) -> Network:
         },
         "data": facts["data_note"] or "the originals",
         "computed on": f"{facts['device']}, torch {facts['versions']['torch']}, commit {facts['commit']}",
-        "runs": f"{len(computed)}, in {duration(sum(row.seconds for row in computed))}",
+        "runs": f"{len(computed)}, in {duration(sum(row.seconds for row in computed))}" if computed else "none yet",
     }
     return Network(title, tuple(told.items()), recorded.command(name, facts), True)
 

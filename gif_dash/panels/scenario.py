@@ -160,7 +160,7 @@ class ScenarioPanel(JobPanel[S]):
     def _say_unprepared(self) -> bool:
         """Say so where there is nothing to be seen of the chosen scenario before it is prepared."""
         offer = self.offers.get(self._scenario())
-        if self.bar.running or offer is None or not offer.command or offer.recorded:
+        if self.bar.running or offer is None or offer.state != "command" or offer.recorded:
             return False
         self.bar.primary = False
         self.bar.status = f"{offer.title} is not prepared on this machine; once: {offer.command}"

@@ -69,21 +69,15 @@ def record(
         say(f"reference: {known['note']}, trained in {duration(known['seconds'])}")
 
     added = [_added(path, prepared) for path in add]
-    done: dict[str, files.Kept] = {}
 
-    def write() -> None:
+    def write(done: dict[str, files.Kept]) -> None:
         answers = [
             *_assembled(plan, done, seconds),
-            *((spec, done[spec.canonical()]) for spec in _answered(plan, done)),
+            *((spec, done[spec.canonical()]) for spec in plan.questions if spec.canonical() in done),
         ]
         files.pack(archive, prepared.card, facts, [*answers, *added])
 
-    total = len(plan.questions)
-    for number, spec in enumerate(plan.questions, 1):
-        kept, found = _kept(spec, folder, prepared.card.fingerprint, progress, f"Question {number} of {total}")
-        done[spec.canonical()] = kept
-        write()
-        say(f"question {number} of {total}, {to_cli(spec).removeprefix('gif-dash run ')}: {found}")
+    _answer(plan.questions, folder, prepared.card.fingerprint, progress, say, write)
     return archive
 
 
@@ -94,32 +88,52 @@ def record_studies(questions: Sequence[Spec], folder: Path, progress: Progress, 
     """
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / f"{STUDIES}.zip"
-    done: list[tuple[Spec, files.Kept]] = []
-    for number, spec in enumerate(questions, 1):
-        kept, found = _kept(spec, folder, "", progress, f"Question {number} of {len(questions)}")
-        done.append((spec, kept))
-        files.pack(archive, None, {"command": command, "commit": files.commit()}, done)
-        say(f"question {number} of {len(questions)}, {to_cli(spec).removeprefix('gif-dash run ')}: {found}")
+
+    def write(done: dict[str, files.Kept]) -> None:
+        answers = [(spec, done[spec.canonical()]) for spec in questions if spec.canonical() in done]
+        files.pack(archive, None, {"command": command, "commit": files.commit()}, answers)
+
+    _answer(questions, folder, "", progress, say, write)
     return archive
 
 
-def _kept(spec: Spec, folder: Path, fingerprint: str, progress: Progress, stage: str) -> tuple[files.Kept, str]:
-    """A question's answer from the folder, or computed and kept there; and how long that took, in words.
+def _answer(
+    questions: Sequence[Spec],
+    folder: Path,
+    fingerprint: str,
+    progress: Progress,
+    say: Say,
+    write: Callable[[dict[str, files.Kept]], None],
+) -> None:
+    """Compute what the folder does not have, and keep it there.
+
+    Args:
+        questions: in the order in which they are computed.
+        folder: of the tables.
+        fingerprint: of the network and the data that they are about.
+        progress: told about everything.
+        say: is told a line for every question.
+        write: makes the archive of all that is there (by canonical question), at the start and after every answer.
 
     Raises:
         ScenarioError: what is in the folder is about another network.
     """
-    path = files.place(folder, spec)
-    if (kept := files.read(path)) is not None:
-        if kept.fingerprint != fingerprint:
-            raise ScenarioError(f"{folder} holds the record of another network or other data; choose another --out")
-        return kept, "kept before"
-    began = time.perf_counter()
-    progress.stage(stage)
-    result = execute(spec, progress)
-    kept = files.Kept(spec.canonical(), fingerprint, keys.code_hash(spec.experiment), files.commit(), result)
-    files.write(path, kept)
-    return kept, duration(time.perf_counter() - began)
+    done = {spec.canonical(): kept for spec in questions if (kept := files.read(files.place(folder, spec))) is not None}
+    if any(kept.fingerprint != fingerprint for kept in done.values()):
+        raise ScenarioError(f"{folder} holds the record of another network or other data; choose another --out")
+    write(done)
+    for number, spec in enumerate(questions, 1):
+        found = "kept before"
+        if spec.canonical() not in done:
+            began = time.perf_counter()
+            progress.stage(f"Question {number} of {len(questions)}")
+            result = execute(spec, progress)
+            kept = files.Kept(spec.canonical(), fingerprint, keys.code_hash(spec.experiment), files.commit(), result)
+            files.write(files.place(folder, spec), kept)
+            done[spec.canonical()] = kept
+            write(done)
+            found = duration(time.perf_counter() - began)
+        say(f"question {number} of {len(questions)}, {to_cli(spec).removeprefix('gif-dash run ')}: {found}")
 
 
 def _added(path: Path, prepared: Prepared) -> tuple[Spec, files.Kept]:
@@ -137,10 +151,6 @@ def _added(path: Path, prepared: Prepared) -> tuple[Spec, files.Kept]:
         raise ScenarioError(f"{path} is about another network or other data than {prepared.card.name} has here")
     version = f"gif_dash {result.provenance['versions']['gif_dash']}, commit not kept"
     return spec, files.Kept(spec.canonical(), prepared.card.fingerprint, "", version, result)
-
-
-def _answered(plan: Plan, done: dict[str, files.Kept]) -> list[Spec]:
-    return [spec for spec in plan.questions if spec.canonical() in done]
 
 
 def _assembled(plan: Plan, done: dict[str, files.Kept], seconds: dict[str, float]) -> list[tuple[Spec, files.Kept]]:

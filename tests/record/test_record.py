@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -121,6 +123,46 @@ def test_the_same_command_goes_on_where_it_stopped(
     assert sum("kept before" in line for line in lines) == 1
     with zipfile.ZipFile(folder / f"{NAME}.zip") as archive:
         assert len(archive.namelist()) == len(QUICK.questions) + 2
+
+
+def test_a_record_begins_with_the_network_itself(
+    machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first answer there is the network with its accuracy; nothing is offered of it yet."""
+
+    def killed(spec: RemovalSpec, progress: Silent) -> Result:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gif_dash.record.run.execute", killed)
+    with pytest.raises(KeyboardInterrupt):
+        record(NAME, QUICK, tmp_path, Silent(), lambda line: None, "again")
+    monkeypatch.setenv(recorded.VARIABLE, str(tmp_path))
+    (found,) = recorded.records().values()
+    assert found.card is not None
+    assert found.card.test_accuracy == found.facts["training"]["test_accuracy"]
+    assert "retrain" in found.facts["references"]
+    assert found.rows == ()
+    assert recorded.Runs(open_store()).history() == []
+
+
+def test_a_record_that_goes_on_never_has_less_than_before(
+    made: Path, machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the last question are there: no archive that is written has fewer answers than these."""
+    *there, last = QUICK.questions
+    for spec in there:
+        shutil.copy(files.place(made, spec), tmp_path)
+    kept = files.read(files.place(made, last))
+    assert kept is not None
+    monkeypatch.setattr("gif_dash.record.run.execute", lambda spec, progress: kept.result)
+    sizes: list[int] = []
+
+    def counted(path: Path, card: Any, facts: Any, answers: Any) -> None:
+        sizes.append(len(answers))
+
+    monkeypatch.setattr(files, "pack", counted)
+    record(NAME, QUICK, tmp_path, Silent(), lambda line: None, "again")
+    assert sizes == [len(there) + 1, len(there) + 2]  # and the question about methods that they answer together
 
 
 def test_the_record_of_another_network_is_not_mixed_in(

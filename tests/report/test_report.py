@@ -208,6 +208,17 @@ def test_without_runs_every_number_says_so(tmp_path: Path, monkeypatch: pytest.M
     }
 
 
+def test_a_network_without_answers_tells_its_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(recorded.VARIABLE, str(tmp_path))
+    files.pack(tmp_path / "mnist-resnet18.zip", CARD.model_copy(update={"name": "mnist-resnet18"}), FACTS, [])
+    made = report.build(None)
+    (network,) = (network for network in made.networks if network.recorded)
+    told = dict(network.facts)
+    assert told["test accuracy"] == "88.25 %"
+    assert told["runs"] == "none yet"
+    assert not section("Table 1").run
+
+
 def test_table_2_over_the_sampling_seeds(ship: Path) -> None:
     found = section("Table 2")
     rows = {row.head: row.pairs for row in found.tables[0].rows}
