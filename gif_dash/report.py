@@ -149,7 +149,7 @@ def _criteria(answers: Answers) -> Section:
             "CGLS with 5 steps (11 Hessian-vector products) instead of a Neumann series with a searched constant",
             "self-loss on the removed class's test images; in the paper on the target data",
         ),
-        (_LIKE_LOSS[0].lower() + _LIKE_LOSS[1:],),
+        (_LIKE_LOSS,),
     )
 
 
@@ -166,7 +166,7 @@ def _criteria_elsewhere(answers: Answers) -> list[Section]:
                 "nothing; this is another network, class 8 removed",
                 _origin([found]),
                 f"gif-dash record {name}",
-                (_table(_CRITERIA_COLUMNS, _criteria_rows(cells, {}), f"{_LIKE_LOSS}."),),
+                (_table(_CRITERIA_COLUMNS, _criteria_rows(cells, {}), f"{_LIKE_LOSS.capitalize()}."),),
                 _criteria_claims(cells),
             )
         )
@@ -175,7 +175,7 @@ def _criteria_elsewhere(answers: Answers) -> list[Section]:
 
 _CRITERIA_COLUMNS = ("self-loss", "test loss", "score")
 _LIKE_LOSS = (
-    "Losses grow with s without end, and every cell has its own s: they compare cells only at like test loss; the "
+    "losses grow with s without end, and every cell has its own s: they compare cells only at like test loss; the "
     "score does not have this fault"
 )
 
@@ -402,12 +402,10 @@ def _authors(answers: Answers) -> Section:
         )
         commands.append(to_cli(spec))
         result = answers.find(spec)
-        best: dict[str, dict[Any, Any]] = {}
         if result is not None:
             found.append(result)
-            best = {str(row["method"]): row for row in result.table.to_dict("records") if row["mark"] == "best"}
         for method, score in scores.items():
-            own: dict[Any, Any] = best.get(method, {})
+            own = {} if result is None else _at_best(result, method)
             rows.append(
                 (
                     f"class {place}, {label(method)}",
@@ -524,7 +522,7 @@ def _backdoor(answers: Answers) -> Section:
     for spec, result in shown:
         rows = []
         for method in ("gif", "fif", "pif", "if", "if2", "gradient", "retrain"):
-            own = {} if result is None else _repaired(result, method)
+            own = {} if result is None else _at_best(result, method)
             pairs = tuple(
                 _pair(mean, own.get(key), own.get(f"{key}_se"), 2, _with(mean, sd), sd or 0.0)
                 for (_, key), (mean, sd) in zip(_REPAIRED, published.BACKDOOR.get(method, nothing), strict=True)
@@ -558,16 +556,9 @@ def _backdoor(answers: Answers) -> Section:
     )
 
 
-def _repaired(result: Result, method: str) -> dict[str, Any]:
-    """A method's row at its best s; of retraining and the corrupted network the only one."""
-    table = result.table[result.table["method"] == method]
-    table = table if method in ("retrain", "original") else table[table["mark"] == "best"]
-    return {str(key): value for key, value in table.iloc[0].items()} if len(table) else {}
-
-
 def _backdoor_claims(result: Result, where: str) -> list[Claim]:
     """Whether GIF repairs best, as the table says, on triggered and on clean images."""
-    own = {method: _repaired(result, method) for method in ("gif", "fif", "pif", "if", "if2", "gradient")}
+    own = {method: _at_best(result, method) for method in ("gif", "fif", "pif", "if", "if2", "gradient")}
 
     def gap(other: str, key: str) -> tuple[str, float, float]:
         pair = [own[name] for name in ("gif", other)]
@@ -594,7 +585,7 @@ def _backdoor_claims(result: Result, where: str) -> list[Claim]:
 def _broken_expansion(results: Iterable[Result]) -> list[str]:
     """A sentence where IF2 leaves the network worse than the corrupted one at every s."""
     for result in results:
-        if (best := _repaired(result, "if2")) and best["score"] < _repaired(result, "original")["score"]:
+        if (best := _at_best(result, "if2")) and best["score"] < _at_best(result, "original")["score"]:
             return [
                 "the expansion behind IF2 does not hold here: at every s the network is worse than the corrupted one"
             ]
@@ -773,6 +764,13 @@ def _correlations(result: Result) -> dict[tuple[bool, str], float]:
 
 
 # --- pieces -----------------------------------------------------------------------------------------------------------
+
+
+def _at_best(result: Result, method: str) -> dict[str, Any]:
+    """A method's row at its best s; of retraining and the original network the only one; empty if there is none."""
+    table = result.table[result.table["method"] == method]
+    table = table if method in ("retrain", "original") else table[table["mark"] == "best"]
+    return {str(key): value for key, value in table.iloc[0].items()} if len(table) else {}
 
 
 def _pair(value: float, own: Any, error: Any, decimals: int, text: str, spread: float = 0.0) -> Pair:

@@ -133,8 +133,9 @@ def _list(title: str, items: Sequence[str]) -> str:
 
 def _table(table: Table) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    alone = table.alone
     body = "".join(
-        f'<tr><th scope="row">{escape(row.head)}</th>{"".join(_cell(pair, table.alone) for pair in row.pairs)}</tr>'
+        f'<tr><th scope="row">{escape(row.head)}</th>{"".join(_cell(pair, alone) for pair in row.pairs)}</tr>'
         for row in table.rows
     )
     note = f'<p class="muted">{escape(table.note)}</p>' if table.note else ""

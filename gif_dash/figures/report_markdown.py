@@ -42,13 +42,11 @@ def _section(section: Section) -> str:
 
 
 def _table(table: Table) -> str:
+    alone = table.alone
     lines = [
         "| | " + " | ".join(table.columns) + " |",
         "|---|" + "---|" * len(table.columns),
-        *(
-            "| " + " | ".join([row.head, *(_cell(pair, table.alone) for pair in row.pairs)]) + " |"
-            for row in table.rows
-        ),
+        *("| " + " | ".join([row.head, *(_cell(pair, alone) for pair in row.pairs)]) + " |" for row in table.rows),
     ]
     return "\n".join(lines) + (f"\n\n{table.note}" if table.note else "")
 
