@@ -128,11 +128,12 @@ class ScenarioPanel(JobPanel[S]):
 
     def poll(self) -> None:
         super().poll()
-        if self.card is None and self.bar.status != self._stage:
+        offer = self.offers.get(self._scenario())
+        if (offer is None or offer.state != "ready") and self.bar.status != self._stage:
             # The scenario becomes known while a run loads it: then its classes can be offered.
-            self._stage = self.bar.status
+            unknown, self._stage = self.card is None, self.bar.status
             self.refresh_offers()
-            changes, first = self._changes(), self.spec_class()
+            changes, first = self._changes() if unknown else {}, self.spec_class()
             if changes and all(getattr(self.spec, name) == getattr(first, name) for name in changes):
                 self.form.set(**changes)  # nobody asked for the default; there are fewer classes
                 self.run()

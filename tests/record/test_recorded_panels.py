@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,31 @@ def test_where_nothing_of_an_experiment_is_recorded_it_says_so(shipped: recorded
     panel.form.set(scenario=NAME)
     panel._changed()
     assert "not prepared on this machine" in panel.bar.status
+
+
+def test_a_run_that_prepares_the_scenario_ends_what_was_said_of_it(
+    shipped: recorded.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a notebook a run may get data and train; the question that was asked stays, and nothing else is asked."""
+    for place, kind in enumerate((LayersPanel, RemovalPanel)):
+        (tmp_path / str(place)).mkdir()
+        panel = opened(kind, tmp_path / str(place))
+        panel.form.set(mr=20.0)
+        panel._changed()
+        client = panel.context.connect()
+        ready = [replace(o, state="ready", command="", recorded=False) for o in client.offers()]
+        monkeypatch.setattr(client, "offers", lambda ready=ready: ready)
+        panel.bar.status = "Done in 3 s"
+        panel.poll()
+        assert panel.spec.mr == 20, kind
+        assert not panel.bar.running
+        assert panel.bar.status == "Done in 3 s"
+        panel.form.set(mr=25.0)
+        panel._changed()
+        assert "not prepared" not in panel.bar.status, kind
+        assert "press Run" in panel.bar.status
+        assert "prepare" not in text(panel)
+        assert panel.preparing() == ""
 
 
 def test_the_history_marks_recorded_runs(shipped: recorded.Record, tmp_path: Path) -> None:
